@@ -1,0 +1,1 @@
+//! The RTMFP cryptography profile of Flash communication (RFC 7425 section 4).

@@ -1,0 +1,1 @@
+//! AMF, FLV, media classification and the message vocabulary of RTMP.

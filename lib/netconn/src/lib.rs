@@ -1,0 +1,1 @@
+//! NetConnection and NetStream over RTMFP and RTMP, with real-time policy.

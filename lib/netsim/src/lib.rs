@@ -1,0 +1,1 @@
+//! A deterministic network for tests: links, byte streams, hosts, virtual time.

@@ -1,0 +1,1 @@
+//! An RTMFP cryptography profile without cryptography, for tests only.

@@ -1,0 +1,1 @@
+//! RTMFP (RFC 7016) transport, sans-I/O.

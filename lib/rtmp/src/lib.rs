@@ -1,0 +1,1 @@
+//! RTMP over a byte stream, sans-I/O.
