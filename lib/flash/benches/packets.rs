@@ -1,1 +1,2 @@
+//! Sealing and opening of packets.
 fn main() {}

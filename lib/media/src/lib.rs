@@ -1,1 +1,6 @@
-//! AMF, FLV, media classification and the message vocabulary of RTMP.
+//! AMF, FLV, media classification and the message vocabulary of RTMP: borrowed parsing with limits.
+#![forbid(unsafe_code)]
+
+pub mod message;
+
+pub use message::TcMessage;
