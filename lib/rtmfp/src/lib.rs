@@ -1,1 +1,4 @@
-//! RTMFP (RFC 7016) transport, sans-I/O.
+//! RTMFP (RFC 7016): the transport, without I/O.
+#![forbid(unsafe_code)]
+
+pub mod crypto;
