@@ -145,6 +145,24 @@ pub struct ResponderAnswer {
 /// Keys on their way from a job to [`Profile::install`].
 pub struct SessionKeys(pub Box<dyn Any + Send>);
 
+impl fmt::Debug for SessionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKeys")
+    }
+}
+
+impl fmt::Debug for ResponderAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponderAnswer").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for InitiatorOffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InitiatorOffer").finish_non_exhaustive()
+    }
+}
+
 /// What the two ends agreed on.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct KeyInfo {
