@@ -127,15 +127,13 @@ pub struct WriteOptions {
     pub finish_by: Time,
     /// Send each part once only; a lost part abandons the message.
     pub best_effort: bool,
-    /// Abandon the message when this one was abandoned (its picture can't be decoded without it).
-    pub parent: Option<ReceiptId>,
     /// Tell by an event when the message was delivered or abandoned.
     pub notify: bool,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { start_by: Time::MAX, finish_by: Time::MAX, best_effort: false, parent: None, notify: false }
+        Self { start_by: Time::MAX, finish_by: Time::MAX, best_effort: false, notify: false }
     }
 }
 

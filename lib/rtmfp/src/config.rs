@@ -1,0 +1,154 @@
+//! What can be set for an endpoint, and its limits.
+
+use core::time::Duration;
+
+use crate::congestion::{self, Congestion};
+
+/// Largest clear packet in bytes, the cryptography profile's front matter included.
+pub const MAX_PACKET: usize = 1200;
+
+/// Largest fragment of user data in bytes, and the sender's maximum segment size: a packet less 5 bytes of
+/// packet header, 3 of chunk header, 1 of flags and three VLUs of 10.
+pub const MAX_FRAGMENT: usize = 1161;
+
+/// Largest clear startup packet in bytes: large certificates and lists of addresses may take several IP fragments.
+pub const MAX_STARTUP_PACKET: usize = 4256;
+
+/// Largest metadata of a flow in bytes.
+pub const MAX_METADATA: usize = 512;
+
+/// Settings of an endpoint. `Config::default()` suits a server of live media.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Settings that each new session begins with.
+    pub session: SessionConfig,
+    /// Limits.
+    pub limits: Limits,
+    /// Makes the congestion controller of each new session.
+    pub congestion: fn() -> Box<dyn Congestion>,
+    /// Give up opening a session after this.
+    pub open_timeout: Duration,
+    /// Bytes that a new sending flow takes before it is no longer writable (advice, not a limit).
+    pub send_capacity: usize,
+    /// Bytes that a new receiving flow advertises room for.
+    pub receive_capacity: usize,
+    /// Longest message in bytes that a new receiving flow accepts; a longer one gets the flow rejected.
+    pub max_message: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            session: SessionConfig::default(),
+            limits: Limits::default(),
+            congestion: congestion::rfc7016,
+            open_timeout: Duration::from_secs(95),
+            send_capacity: 65_536,
+            receive_capacity: 65_536,
+            max_message: 65_536,
+        }
+    }
+}
+
+/// Settings of a session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SessionConfig {
+    /// Ping the far end after so long without a packet with user data or acknowledgements. At least 1 s.
+    pub keepalive: Duration,
+    /// Close the session when the far end was silent for so long although it should have answered. At least 1 s.
+    pub retransmit_limit: Duration,
+    /// Close the session when it has had no flow for so long. At least 1 s.
+    pub idle_limit: Duration,
+    /// Differentiated services code point of its packets, 0 to 63.
+    pub dscp: u8,
+    /// Bytes of received messages and fragments that all its flows may hold together.
+    pub receive_limit: usize,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            keepalive: Duration::from_secs(3600),
+            retransmit_limit: Duration::from_secs(120),
+            idle_limit: Duration::from_secs(300),
+            dscp: 0,
+            receive_limit: 192 * 1024,
+        }
+    }
+}
+
+/// Bounds on what other ends can make an endpoint hold or do. Each refusal is counted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Sessions, opening ones included.
+    pub sessions: usize,
+    /// Responder handshakes whose public-key work waits or runs.
+    pub handshakes: usize,
+    /// Receiving flows of a session, finished ones that linger included.
+    pub receive_flows: usize,
+    /// Sending flows of a session, finished ones that linger included.
+    pub send_flows: usize,
+    /// Ranges of received sequence numbers of a flow (holes plus one).
+    pub ranges: usize,
+    /// Bytes that a sending flow queues, overhead included; writing more fails.
+    pub send_queue: usize,
+    /// Early packets kept while keying.
+    pub early_packets: usize,
+    /// Candidate addresses that an opening session learns from Redirects.
+    pub redirect_addresses: usize,
+    /// Packets queued that are neither data nor acknowledgements (hellos, pings, closes).
+    pub control_queue: usize,
+    /// Ping replies of a session a second.
+    pub pings_per_second: u32,
+    /// Rates of answers to hellos.
+    pub hellos: HelloLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 65_536,
+            handshakes: 256,
+            receive_flows: 1024,
+            send_flows: 1024,
+            ranges: 256,
+            send_queue: 32 * 1024 * 1024,
+            early_packets: 18,
+            redirect_addresses: 24,
+            control_queue: 1024,
+            pings_per_second: 20,
+            hellos: HelloLimits::default(),
+        }
+    }
+}
+
+/// How many hellos are answered: (burst, each second). A hello of at least `full_size` bytes draws on the large
+/// buckets; a shorter one, whose answer would be more than three times as long, on the small ones.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HelloLimits {
+    /// Bytes of the hello's datagram from which on the large buckets apply.
+    pub full_size: usize,
+    /// All sources together.
+    pub total: (u32, u32),
+    /// Each /24 or /56 prefix.
+    pub prefix: (u32, u32),
+    /// Short hellos, all sources together.
+    pub short_total: (u32, u32),
+    /// Short hellos, each prefix.
+    pub short_prefix: (u32, u32),
+    /// Prefixes remembered; beyond, all new ones share one bucket.
+    pub prefixes: usize,
+}
+
+impl Default for HelloLimits {
+    fn default() -> Self {
+        Self {
+            full_size: 60,
+            total: (4096, 2000),
+            prefix: (256, 100),
+            short_total: (100, 100),
+            short_prefix: (20, 5),
+            prefixes: 4096,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The algorithm of RFC 7016 appendix A, with two changes: a loss that belongs to a window already cut does not
+//! cut it again, and the window is not grown while it is not used.
+
+use rtmfp_base::Time;
+
+use super::{Acknowledgement, Congestion};
+use crate::MAX_FRAGMENT;
+
+const MSS: usize = MAX_FRAGMENT;
+const INITIAL: usize = 3 * MSS;
+/// RFC 7016 appendix A.2: one segment after a timeout.
+const TIMED_OUT: usize = MSS;
+/// From this much outstanding on, one eighth is a smaller cut than a TCP would need to be compatible with.
+const SCALABLE: usize = 67_200;
+
+/// The controller.
+#[derive(Clone, Debug)]
+pub struct Rfc7016 {
+    window: usize,
+    threshold: usize,
+    accumulator: usize,
+    /// Bytes that were outstanding at the last cut and are not accounted for yet: what is lost of them belongs to
+    /// the same congestion.
+    recovering: usize,
+}
+
+impl Default for Rfc7016 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Rfc7016 {
+    /// A controller at the start of a session.
+    pub const fn new() -> Self {
+        Self { window: INITIAL, threshold: usize::MAX, accumulator: 0, recovering: 0 }
+    }
+
+    fn cut(&mut self, ack: &Acknowledgement) {
+        let from = ack.outstanding_before.min(self.window);
+        let gentle = ack.time_critical || (ack.outstanding_before > SCALABLE && ack.fast_growth);
+        let to = if gentle { from - from / 8 } else { from / 2 };
+        self.threshold = to.max(INITIAL);
+        self.window = self.threshold;
+        self.accumulator = 0;
+        self.recovering = ack.outstanding;
+    }
+
+    fn grow(&mut self, ack: &Acknowledgement) {
+        let slow_start = self.window < self.threshold;
+        let mut increase = 0;
+        if slow_start && ack.fast_growth {
+            increase = ack.acked;
+            self.accumulator = 0;
+        } else if slow_start && ack.time_critical {
+            increase = ack.acked.div_ceil(4);
+            self.accumulator = 0;
+        } else {
+            let (most, step) = match (ack.fast_growth, ack.time_critical) {
+                (true, _) => (4800, 48),
+                (false, true) => (2400, 24),
+                (false, false) => (4800, 24),
+            };
+            // A step for each sixteenth of a window that was acknowledged.
+            let threshold = (self.window / 16).clamp(64, most);
+            self.accumulator += ack.acked;
+            increase = self.accumulator / threshold * step;
+            self.accumulator %= threshold;
+        }
+        self.window = (self.window + increase.min(MSS)).max(INITIAL);
+    }
+}
+
+impl Congestion for Rfc7016 {
+    fn window(&self) -> usize {
+        self.window
+    }
+
+    fn on_acknowledgement(&mut self, ack: &Acknowledgement) {
+        let settled = ack.acked + ack.lost;
+        if self.recovering > settled {
+            self.recovering -= settled;
+            return;
+        }
+        self.recovering = 0;
+        if ack.any_loss || ack.marks > 0 {
+            self.cut(ack);
+        } else if !ack.any_naks && ack.outstanding_before > self.window / 64 * 63 {
+            self.grow(ack);
+        }
+    }
+
+    fn on_timeout(&mut self, _now: Time, lost: bool) {
+        self.threshold = self.threshold.max(self.window / 4 * 3);
+        self.accumulator = 0;
+        self.recovering = 0;
+        self.window = if lost { TIMED_OUT } else { INITIAL };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ack(window: usize) -> Acknowledgement {
+        Acknowledgement {
+            now: Time::ZERO,
+            acked: 2 * MSS,
+            lost: 0,
+            outstanding_before: window,
+            outstanding: window.saturating_sub(2 * MSS),
+            any_loss: false,
+            any_naks: false,
+            marks: 0,
+            srtt: None,
+            rtt_sample: None,
+            fast_growth: true,
+            time_critical: false,
+            delivery: None,
+        }
+    }
+
+    #[test]
+    fn slow_start_adds_what_was_acknowledged_up_to_a_segment() {
+        let mut cc = Rfc7016::new();
+        cc.on_acknowledgement(&ack(INITIAL));
+        assert_eq!(cc.window(), INITIAL + MSS);
+    }
+
+    #[test]
+    fn an_unused_window_does_not_grow() {
+        let mut cc = Rfc7016::new();
+        cc.on_acknowledgement(&ack(INITIAL / 2));
+        assert_eq!(cc.window(), INITIAL);
+    }
+
+    #[test]
+    fn loss_halves_once_for_each_window() {
+        let mut cc = Rfc7016 { window: 60_000, ..Rfc7016::new() };
+        let loss = Acknowledgement { any_loss: true, lost: MSS, ..ack(60_000) };
+        cc.on_acknowledgement(&loss);
+        assert_eq!(cc.window(), 30_000);
+        cc.on_acknowledgement(&loss);
+        assert_eq!(cc.window(), 30_000, "the same window's losses");
+        for _ in 0..40 {
+            cc.on_acknowledgement(&Acknowledgement { outstanding_before: 10_000, ..ack(10_000) });
+        }
+        let window = cc.window();
+        cc.on_acknowledgement(&Acknowledgement { any_loss: true, lost: MSS, ..ack(window) });
+        assert_eq!(cc.window(), window / 2);
+    }
+
+    #[test]
+    fn time_critical_data_gives_up_one_eighth_only() {
+        let mut cc = Rfc7016 { window: 64_000, ..Rfc7016::new() };
+        cc.on_acknowledgement(&Acknowledgement {
+            any_loss: true,
+            lost: MSS,
+            time_critical: true,
+            fast_growth: false,
+            ..ack(64_000)
+        });
+        assert_eq!(cc.window(), 56_000);
+    }
+
+    #[test]
+    fn yielding_to_time_critical_data_of_others_grows_by_at_most_384_bytes_a_window() {
+        let mut cc = Rfc7016 { window: 30_000, threshold: 0, ..Rfc7016::new() };
+        let mut acked = 0;
+        while acked < 30_000 {
+            cc.on_acknowledgement(&Acknowledgement { fast_growth: false, ..ack(30_000) });
+            acked += 2 * MSS;
+        }
+        assert!((30_200..=30_500).contains(&cc.window()), "{}", cc.window());
+    }
+
+    #[test]
+    fn a_timeout_starts_again_below_three_quarters() {
+        let mut cc = Rfc7016 { window: 80_000, threshold: 40_000, ..Rfc7016::new() };
+        cc.on_timeout(Time::ZERO, true);
+        assert_eq!((cc.window, cc.threshold), (MSS, 60_000));
+        cc.on_timeout(Time::ZERO, false);
+        assert_eq!(cc.window, INITIAL);
+    }
+}

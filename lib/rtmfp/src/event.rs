@@ -1,0 +1,130 @@
+//! What an endpoint tells its application.
+
+use bytes::Bytes;
+use rtmfp_base::{ReceiptId, Tag};
+
+use crate::{RecvFlowId, SendFlowId, SessionId};
+
+/// Something happened. Poll events after every input.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A session is open.
+    SessionOpened {
+        /// Which one.
+        session: SessionId,
+        /// The near end began it.
+        initiator: bool,
+    },
+    /// A session has ended; its flows got their own events before.
+    SessionClosed {
+        /// Which one.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The far end began a flow. Answer by `accept` or `reject` before the next event is polled; else the flow is
+    /// rejected.
+    FlowOffered {
+        /// The flow.
+        flow: RecvFlowId,
+        /// Its session.
+        session: SessionId,
+        /// What the far end says about it.
+        metadata: Bytes,
+        /// The sending flow that it is in return of.
+        associated: Option<(SendFlowId, Tag)>,
+    },
+    /// A flow has messages to read. Told again only after they were all read.
+    Readable {
+        /// Which one.
+        flow: RecvFlowId,
+        /// What it was accepted with.
+        tag: Tag,
+    },
+    /// The far end closed the flow and all its messages were read. The id is dead.
+    FlowFinished {
+        /// Which one.
+        flow: RecvFlowId,
+        /// What it was accepted with.
+        tag: Tag,
+    },
+    /// The flow ended before its end: its session was lost, or the far end broke a limit. The id is dead.
+    FlowLost {
+        /// Which one.
+        flow: RecvFlowId,
+        /// What it was accepted with.
+        tag: Tag,
+    },
+    /// A sending flow's session is open.
+    FlowBound {
+        /// Which one.
+        flow: SendFlowId,
+        /// What it was opened with.
+        tag: Tag,
+        /// Its session.
+        session: SessionId,
+    },
+    /// A sending flow has room again after it was full.
+    Writable {
+        /// Which one.
+        flow: SendFlowId,
+        /// What it was opened with.
+        tag: Tag,
+    },
+    /// The far end rejected the flow, or its session could not be opened or was lost (code 0). Nothing more can be
+    /// written.
+    FlowException {
+        /// Which one.
+        flow: SendFlowId,
+        /// What it was opened with.
+        tag: Tag,
+        /// The far end's code.
+        code: u64,
+    },
+    /// All that was written to a closed flow has ended and the far end knows it. The id is dead.
+    FlowClosed {
+        /// Which one.
+        flow: SendFlowId,
+        /// What it was opened with.
+        tag: Tag,
+    },
+    /// A write that wanted a receipt has ended.
+    WriteEnded {
+        /// Its receipt. The id is dead.
+        receipt: ReceiptId,
+        /// The tag of its flow.
+        tag: Tag,
+        /// It was delivered whole; otherwise it was abandoned.
+        delivered: bool,
+    },
+    /// After `shutdown`: no session is left and nothing is to be sent.
+    ShutDown,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The near end closed it.
+    #[error("closed here")]
+    Near,
+    /// The far end closed it.
+    #[error("closed by the far end")]
+    Far,
+    /// The far end did not answer for the retransmit limit.
+    #[error("the far end stopped answering")]
+    Unresponsive,
+    /// It had no flow for the idle limit.
+    #[error("idle")]
+    Idle,
+    /// It could not be opened in time.
+    #[error("no answer while opening")]
+    OpenTimeout,
+    /// The two ends have no cryptography in common, or the far end's is not acceptable.
+    #[error("the ends can't agree on keys")]
+    Keying,
+    /// The far end never showed that it holds the session's keys.
+    #[error("the far end never used the session")]
+    NeverUsed,
+}

@@ -1,0 +1,289 @@
+//! One receiving flow.
+
+use rtmfp_base::Tag;
+
+use super::RangeSet;
+use super::assembly::{Assembly, OVERHEAD, Received};
+use crate::wire::DataFlags;
+use crate::{SendFlowId, SessionId};
+
+/// The order in which a flow's messages are given to the application.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ReceiveOrder {
+    /// As they were written.
+    #[default]
+    Sequence,
+    /// As they arrive whole.
+    Network,
+}
+
+/// Where a receiving flow is in its life. A completed one is kept by its session as a number only.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// The application has not answered the offer yet.
+    Offered,
+    Open,
+    Rejected {
+        code: u64,
+    },
+}
+
+/// What became of a fragment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Accepted {
+    /// It was taken, or is known already.
+    Yes {
+        /// An acknowledgement should go out at once.
+        ack_now: bool,
+    },
+    /// There is no room for it; it will come again. Not to be acknowledged.
+    NoRoom,
+    /// The message it belongs to is longer than the limit.
+    TooLong,
+}
+
+#[derive(Debug)]
+pub(crate) struct RecvFlow {
+    pub(crate) session: SessionId,
+    pub(crate) wire_id: u64,
+    pub(crate) tag: Tag,
+    pub(crate) state: State,
+    pub(crate) associated: Option<SendFlowId>,
+    pub(crate) order: ReceiveOrder,
+    pub(crate) hold: bool,
+    pub(crate) capacity: usize,
+    pub(crate) window_limit: usize,
+    pub(crate) max_message: usize,
+    /// An acknowledgement is due.
+    pub(crate) should_ack: bool,
+    /// `Event::Readable` was told and not everything was read since.
+    pub(crate) readable_told: bool,
+    seen: RangeSet,
+    final_sequence: Option<u64>,
+    assembly: Assembly,
+    /// Blocks of the last advertisement.
+    advertised: Option<u64>,
+}
+
+/// Limits that a session puts on its flows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Bytes that the session's flows may still take.
+    pub(crate) session: usize,
+    /// Ranges of sequence numbers.
+    pub(crate) ranges: usize,
+}
+
+impl RecvFlow {
+    pub(crate) fn new(session: SessionId, wire_id: u64, capacity: usize, max_message: usize) -> Self {
+        Self {
+            session,
+            wire_id,
+            tag: Tag(0),
+            state: State::Offered,
+            associated: None,
+            order: ReceiveOrder::Sequence,
+            hold: false,
+            capacity,
+            window_limit: usize::MAX,
+            max_message,
+            should_ack: false,
+            readable_told: false,
+            seen: RangeSet::default(),
+            final_sequence: None,
+            assembly: Assembly::default(),
+            advertised: None,
+        }
+    }
+
+    /// Bytes held, overhead included.
+    pub(crate) fn buffered(&self) -> usize {
+        self.assembly.buffered()
+    }
+
+    pub(crate) fn is_rejected(&self) -> bool {
+        matches!(self.state, State::Rejected { .. })
+    }
+
+    /// The steps of RFC 7016 section 3.6.3.2 for one chunk.
+    pub(crate) fn receive(
+        &mut self,
+        sequence: u64,
+        forward: u64,
+        flags: DataFlags,
+        data: &[u8],
+        room: Room,
+    ) -> Accepted {
+        let mut ack_now = self.is_rejected()
+            || self.advertised.is_none_or(|blocks| blocks < 2)
+            || flags.abandoned
+            || !self.seen.is_gapless();
+        let duplicate = self.seen.contains(sequence);
+        let stores = !duplicate && !flags.abandoned && !self.is_rejected();
+        if !duplicate && self.seen.would_split(sequence) && self.seen.len() >= room.ranges {
+            return Accepted::NoRoom;
+        }
+        if stores {
+            if self.assembly.length_with(sequence, data) > self.max_message {
+                return Accepted::TooLong;
+            }
+            // The flow control is enforced: a sender may overshoot by what was under way when a window shrank, and
+            // counts no overhead; twice the room is more than any honest one needs.
+            let cost = data.len() + OVERHEAD;
+            let hard = (2 * self.capacity).max(self.capacity.saturating_add(self.max_message));
+            let completes_order = sequence == self.seen.cumulative() + 1;
+            let fits_session = cost <= room.session || (completes_order && cost <= room.session + 8192);
+            if self.assembly.buffered() + cost > hard || !fits_session {
+                return Accepted::NoRoom;
+            }
+        }
+        let ranges_before = self.seen.len();
+        ack_now |= duplicate;
+        if !duplicate && flags.last && self.final_sequence.is_none() {
+            self.final_sequence = Some(sequence);
+            ack_now = true;
+        }
+        if stores {
+            self.assembly.insert(sequence, flags.fragment, data);
+        }
+        self.seen.insert(0..=forward);
+        self.seen.insert(sequence..=sequence);
+        ack_now |= !self.seen.is_gapless() || self.seen.len() != ranges_before && ranges_before != 0;
+        ack_now |= self.capacity < self.assembly.buffered() + 1024;
+        self.should_ack = true;
+        self.deliver();
+        Accepted::Yes { ack_now }
+    }
+
+    /// Makes readable what is complete.
+    pub(crate) fn deliver(&mut self) {
+        if self.state != State::Open || self.hold {
+            return;
+        }
+        let cumulative = self.seen.cumulative();
+        match self.order {
+            ReceiveOrder::Sequence => self.assembly.deliver_in_sequence(cumulative),
+            ReceiveOrder::Network => self.assembly.deliver_all_complete(cumulative),
+        }
+    }
+
+    pub(crate) fn read(&mut self) -> Option<Received> {
+        self.assembly.read()
+    }
+
+    pub(crate) fn has_ready(&self) -> bool {
+        self.assembly.has_ready()
+    }
+
+    /// All sequence numbers up to the final one were seen (RFC 7016 section 3.6.3).
+    pub(crate) fn all_seen(&self) -> bool {
+        self.final_sequence == Some(self.seen.cumulative()) && self.seen.is_gapless()
+    }
+
+    /// All was seen and read, or nobody wants it.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.all_seen() && (self.is_rejected() || self.assembly.is_empty())
+    }
+
+    /// Drops the buffer; the sender is told by an exception with each acknowledgement.
+    pub(crate) fn reject(&mut self, code: u64) {
+        if !self.is_rejected() {
+            self.state = State::Rejected { code };
+            self.assembly.clear();
+            self.should_ack = true;
+        }
+    }
+
+    pub(crate) fn seen(&self) -> &RangeSet {
+        &self.seen
+    }
+
+    /// The window to advertise, in blocks of 1024 bytes (RFC 7016 section 3.6.3.5).
+    pub(crate) fn window_blocks(&self, session_room: usize) -> u64 {
+        let free = self.capacity.saturating_sub(self.assembly.buffered());
+        let free = free.min(self.window_limit).min(session_room);
+        let blocks = free.div_ceil(1024) as u64;
+        // Progress on an incomplete message or a hole needs at least one block, unless the application is the one
+        // who does not read. A rejected flow's sender must be able to finish.
+        let stuck = !self.hold && !self.assembly.has_ready() && self.window_limit > 0 && self.capacity > 0;
+        if blocks == 0 && (stuck || self.is_rejected()) { 1 } else { blocks }
+    }
+
+    pub(crate) fn note_advertised(&mut self, blocks: u64) {
+        self.advertised = Some(blocks);
+        self.should_ack = false;
+    }
+
+    /// Whether reading has opened a window that was told to be (nearly) closed.
+    pub(crate) fn window_reopened(&self, session_room: usize) -> bool {
+        self.advertised.is_some_and(|blocks| blocks < 2) && self.window_blocks(session_room) >= 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtmfp_base::Id;
+
+    use super::*;
+    use crate::wire::Fragment;
+
+    const ROOM: Room = Room { session: usize::MAX / 2, ranges: 4 };
+
+    fn open(capacity: usize, max_message: usize) -> RecvFlow {
+        let mut flow = RecvFlow::new(Id::from_parts(0, 0), 2, capacity, max_message);
+        flow.state = State::Open;
+        flow
+    }
+
+    fn whole() -> DataFlags {
+        DataFlags { fragment: Fragment::Whole, abandoned: false, last: false }
+    }
+
+    #[test]
+    fn holes_are_bounded_and_what_is_over_is_not_acknowledged() {
+        let mut flow = open(65_536, 65_536);
+        for sequence in [2, 4, 6] {
+            assert_eq!(flow.receive(sequence, 0, whole(), b"x", ROOM), Accepted::Yes { ack_now: true });
+        }
+        assert_eq!(flow.seen().len(), 4);
+        assert_eq!(flow.receive(1 << 62, 0, whole(), b"x", ROOM), Accepted::NoRoom);
+        assert!(!flow.seen().contains(1 << 62));
+        assert_eq!(flow.receive(5, 0, whole(), b"x", ROOM), Accepted::Yes { ack_now: true });
+    }
+
+    #[test]
+    fn a_sender_that_ignores_the_window_is_stopped() {
+        let mut flow = open(10_000, 10_000);
+        flow.hold = true;
+        let taken = (1..1000)
+            .filter(|&sequence| flow.receive(sequence, 0, whole(), &[0; 1000], ROOM) != Accepted::NoRoom)
+            .count();
+        assert!(taken < 20, "{taken}");
+        assert!(flow.buffered() <= 20_000);
+        assert_eq!(flow.window_blocks(usize::MAX), 0);
+        flow.hold = false;
+        flow.deliver();
+        while flow.read().is_some() {}
+        assert_eq!(flow.buffered(), 0);
+        assert_eq!(flow.window_blocks(usize::MAX), 10);
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_told_at_once() {
+        let mut flow = open(65_536, 1500);
+        let flags = DataFlags { fragment: Fragment::Begin, ..whole() };
+        assert_eq!(flow.receive(1, 0, flags, &[0; 1000], ROOM), Accepted::Yes { ack_now: true });
+        let flags = DataFlags { fragment: Fragment::Middle, ..whole() };
+        assert_eq!(flow.receive(2, 0, flags, &[0; 1000], ROOM), Accepted::TooLong);
+    }
+
+    #[test]
+    fn an_incomplete_message_larger_than_the_buffer_keeps_one_block_open() {
+        let mut flow = open(2000, 65_536);
+        let flags = DataFlags { fragment: Fragment::Begin, ..whole() };
+        flow.receive(1, 0, flags, &[0; 1100], ROOM);
+        let flags = DataFlags { fragment: Fragment::Middle, ..whole() };
+        flow.receive(2, 0, flags, &[0; 1100], ROOM);
+        assert_eq!(flow.window_blocks(usize::MAX), 1);
+    }
+}

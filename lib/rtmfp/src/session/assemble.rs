@@ -1,0 +1,193 @@
+//! Building a packet of an open session (RFC 7016 sections 3.6.2.3 and 3.6.3.4).
+
+use rtmfp_base::Time;
+
+use super::{Flows, Role, Session, Timer};
+use crate::Priority;
+use crate::config::MAX_FRAGMENT;
+use crate::send::{Sent, State};
+use crate::wire::{
+    DataFlags, HEADER_LEN, Mode, PacketHeader, next_user_data_header_len, user_data_header_len,
+    write_next_user_data_header, write_user_data_header,
+};
+
+/// What went into a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Assembled {
+    pub(crate) data: bool,
+    pub(crate) time_critical: bool,
+    pub(crate) acks: bool,
+}
+
+/// Where the flags are in a clear packet.
+const TIME_CRITICAL: u8 = 0x80;
+
+impl Session {
+    /// The mode of this end's packets.
+    pub(crate) fn mode(&self) -> Mode {
+        match self.role {
+            Role::Initiator => Mode::Initiator,
+            Role::Responder => Mode::Responder,
+        }
+    }
+
+    /// A packet header for now.
+    pub(crate) fn header(&mut self, now: Time, reverse: bool) -> PacketHeader {
+        let mut header = PacketHeader {
+            mode: self.mode(),
+            time_critical: false,
+            time_critical_reverse: reverse,
+            timestamp: None,
+            timestamp_echo: None,
+        };
+        self.path.stamp(now, &mut header);
+        header
+    }
+
+    /// The priority at which this session wants to send a packet, if it does.
+    pub(crate) fn interest(&self) -> Option<usize> {
+        if !self.is_open() {
+            return None;
+        }
+        let data = if self.may_send_data() { self.ready_priority() } else { None };
+        let acks = self.acks.are_obligatory().then_some(Priority::Immediate as usize);
+        data.max(acks)
+    }
+
+    /// Appends a clear packet of at most `room` bytes to `out`; appends nothing when there is nothing to say.
+    pub(crate) fn assemble(
+        &mut self,
+        now: Time,
+        flows: &mut Flows,
+        out: &mut Vec<u8>,
+        room: usize,
+        reverse: bool,
+    ) -> Assembled {
+        let start = out.len();
+        let end = start + room;
+        let mut done = Assembled::default();
+        self.header(now, reverse).write(out);
+        let body = out.len();
+        if self.acks.are_obligatory() {
+            done.acks = self.write_acks(flows, out, end, true);
+        }
+        self.write_data(now, flows, out, end, &mut done);
+        if done.data {
+            self.flight.next_tsn += 1;
+            self.timers.set(Timer::Retransmit, now + self.path.erto);
+            self.life.waiting_since.get_or_insert(now);
+            if self.acks.is_pending() {
+                done.acks |= self.write_acks(flows, out, end, false);
+            }
+        }
+        if out.len() == body {
+            out.truncate(start);
+            return done;
+        }
+        if done.time_critical {
+            out[start] |= TIME_CRITICAL;
+            self.critical.sent = Some(now);
+        }
+        self.life.last_sent = now;
+        done
+    }
+
+    /// Fills the packet with data: of the flow whose turn it is as much as fits, then of the next ones.
+    fn write_data(
+        &mut self,
+        now: Time,
+        flows: &mut Flows,
+        out: &mut Vec<u8>,
+        end: usize,
+        done: &mut Assembled,
+    ) {
+        let before = self.flight.outstanding;
+        // Each flow has one turn in a packet.
+        let mut waiting = Vec::new();
+        while self.may_send_data() && end.saturating_sub(out.len()) > HEADER_LEN + 32 {
+            let Some(priority) = self.ready_priority() else { break };
+            let Some(id) = self.next_ready(flows, priority) else { continue };
+            let sent = self.write_flow(now, flows, id, out, end);
+            if sent {
+                done.data = true;
+                done.time_critical |=
+                    flows.send.get(id).is_some_and(|flow| flow.priority.is_time_critical());
+            }
+            waiting.push(id);
+            if !sent {
+                break;
+            }
+        }
+        for id in waiting {
+            self.settle_send(now, flows, id);
+        }
+        self.flight.allowance -= (self.flight.outstanding - before) as isize;
+        if done.data {
+            self.pace(now);
+        }
+    }
+
+    /// Puts chunks of one flow into the packet until it is full or the flow has no more. Answers whether there was any.
+    fn write_flow(
+        &mut self,
+        now: Time,
+        flows: &mut Flows,
+        id: crate::SendFlowId,
+        out: &mut Vec<u8>,
+        end: usize,
+    ) -> bool {
+        let Some(flow) = flows.send.get_mut(id) else { return false };
+        let closing = flow.state == State::Closing;
+        let mut previous: Option<u64> = None;
+        while flow.window_allows() && (previous.is_none() || self.flight.outstanding < self.congestion.window())
+        {
+            if closing {
+                flow.queue.finish_if_drained();
+            }
+            // The options go with the first chunk of the flow in a packet; numbers of ten bytes at the most.
+            let options = if previous.is_none() { flow.options.len() + 1 } else { 0 };
+            let longest_header = HEADER_LEN + 1 + 30 + options;
+            let space = end.saturating_sub(out.len()).saturating_sub(longest_header);
+            let space = space.min(MAX_FRAGMENT.saturating_sub(options));
+            let Some(chunk) = flow.queue.next_chunk(now, space, closing) else { break };
+            let start = out.len();
+            let flags =
+                DataFlags { fragment: chunk.position, abandoned: chunk.abandoned, last: chunk.last };
+            let follows = previous.is_some_and(|previous| previous + 1 == chunk.sequence);
+            let offset = chunk.sequence - chunk.forward;
+            let options: &[u8] = if previous.is_none() { &flow.options } else { &[] };
+            let header_len = if follows {
+                next_user_data_header_len()
+            } else {
+                user_data_header_len(flow.wire_id, chunk.sequence, offset, options.len())
+            };
+            if start + header_len > end {
+                break;
+            }
+            let open = if follows {
+                write_next_user_data_header(flags, out)
+            } else {
+                write_user_data_header(flags, flow.wire_id, chunk.sequence, offset, options, out)
+            };
+            if let Some((message, range)) = &chunk.data {
+                message.copy_range(range.clone(), out);
+            }
+            open.finish(out);
+            let size = out.len() - start;
+            let sent = Sent {
+                tsn: self.flight.next_tsn,
+                at: now,
+                delivered: self.flight.delivered,
+                size,
+                application_limited: false,
+            };
+            let head = flow.queue.commit(&chunk, sent);
+            self.flight.note_sent(id, chunk.sequence, size);
+            if let Some(head) = head {
+                self.flight.note_sent(id, head, 0);
+            }
+            previous = Some(chunk.sequence);
+        }
+        previous.is_some()
+    }
+}

@@ -1,0 +1,51 @@
+//! The end of a session (RFC 7016 section 3.5.5).
+
+use core::time::Duration;
+
+use rtmfp_base::Time;
+
+use super::{Flows, RecvSlot, Session, State, Timer};
+use crate::event::Event;
+use crate::recv;
+
+/// Close is sent again after this, at most for that long.
+pub(crate) const CLOSE_PERIOD: Duration = Duration::from_secs(5);
+pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(90);
+/// How long a session closed by the far end answers its Closes.
+pub(crate) const FAR_CLOSE_LINGER: Duration = Duration::from_secs(19);
+
+impl Session {
+    /// Ends all flows; the application hears of each.
+    pub(crate) fn end_flows(&mut self, flows: &mut Flows) {
+        for id in core::mem::take(&mut self.sending.by_wire).into_values() {
+            flows.fail_send(id);
+        }
+        for slot in core::mem::take(&mut self.receiving.by_wire).into_values() {
+            if let RecvSlot::Live(id) = slot
+                && let Some(flow) = flows.recv.remove(id)
+                && flow.state == recv::State::Open
+            {
+                flows.events.push_back(Event::FlowLost { flow: id, tag: flow.tag });
+            }
+        }
+        self.receiving.buffered = 0;
+        self.flight = super::Flight::default();
+    }
+
+    /// The near end closes: Close is repeated until it is acknowledged.
+    pub(crate) fn begin_near_close(&mut self, now: Time, flows: &mut Flows) {
+        self.end_flows(flows);
+        self.state = State::NearClose;
+        self.life.closing_since = now;
+        self.timers.stop_all();
+        self.timers.set(Timer::Close, now);
+    }
+
+    /// The far end closed: its repeated Closes are answered for a while.
+    pub(crate) fn begin_far_close(&mut self, now: Time, flows: &mut Flows) {
+        self.end_flows(flows);
+        self.state = State::FarCloseLinger;
+        self.timers.stop_all();
+        self.timers.set(Timer::Close, now + FAR_CLOSE_LINGER);
+    }
+}

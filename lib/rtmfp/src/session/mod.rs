@@ -1,0 +1,232 @@
+//! Sessions (RFC 7016 section 3.5).
+
+mod acks;
+mod assemble;
+mod close;
+mod flows;
+mod loss;
+mod path;
+mod receive;
+mod timers;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use rtmfp_base::Time;
+
+pub(crate) use acks::Acks;
+pub(crate) use flows::{Flows, RecvSlot};
+pub(crate) use loss::Flight;
+pub(crate) use path::{Path, timestamp};
+pub(crate) use receive::Received;
+pub(crate) use timers::{Timer, Timers};
+
+use crate::config::SessionConfig;
+use crate::congestion::Congestion;
+use crate::crypto::{DEFAULT_KEY, KeyId};
+use crate::endpoint::Opening;
+use crate::{Priority, SendFlowId, SessionId};
+
+/// Where a session is in its life (RFC 7016 section 3.5, figure 12).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// As initiator: hellos are sent.
+    Hello,
+    /// As initiator: a responder was chosen, keys are being agreed on.
+    Keying,
+    /// As responder: the public-key work is under way.
+    Responding,
+    Open,
+    NearClose,
+    FarCloseLinger,
+}
+
+/// Who began a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    Initiator,
+    Responder,
+}
+
+/// Marks of time critical data, for this session (RFC 7016 section 3.5.2.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TimeCritical {
+    pub(crate) sent: Option<Time>,
+    pub(crate) reverse_received: Option<Time>,
+}
+
+/// How long a mark of time critical data holds.
+pub(crate) const TIME_CRITICAL_MEMORY: Duration = Duration::from_millis(800);
+
+/// Signs of life.
+#[derive(Debug)]
+pub(crate) struct Liveness {
+    /// When the last packet with data, acknowledgements or a ping was sent.
+    pub(crate) last_sent: Time,
+    /// A keep-alive ping waits for its reply.
+    pub(crate) ping_outstanding: bool,
+    /// Since when the far end should have answered.
+    pub(crate) waiting_since: Option<Time>,
+    /// A valid packet has come with the session's keys.
+    pub(crate) proven: bool,
+    /// Since when there has been no flow.
+    pub(crate) flowless_since: Time,
+    /// When closing began.
+    pub(crate) closing_since: Time,
+}
+
+/// Congestion marks, both ways (the ECN Report extension).
+#[derive(Debug)]
+pub(crate) struct Marks {
+    /// Packets with user data are sent as ECN-capable.
+    pub(crate) sending: bool,
+    pub(crate) report_seen: bool,
+    pub(crate) last_reported: u8,
+    /// Marked packets received, modulo 256, and whether any ECN-capable one came since the last report.
+    pub(crate) received: u8,
+    pub(crate) report_due: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) near_id: u32,
+    pub(crate) far_id: u32,
+    pub(crate) role: Role,
+    pub(crate) state: State,
+    pub(crate) opening: Option<Box<Opening>>,
+    pub(crate) key: KeyId,
+    pub(crate) certificate: Bytes,
+    pub(crate) epd: Bytes,
+    pub(crate) config: SessionConfig,
+    pub(crate) path: Path,
+    pub(crate) congestion: Box<dyn Congestion>,
+    pub(crate) flight: Flight,
+    pub(crate) acks: Acks,
+    pub(crate) sending: Sending,
+    pub(crate) receiving: Receiving,
+    pub(crate) timers: Timers,
+    pub(crate) critical: TimeCritical,
+    pub(crate) life: Liveness,
+    pub(crate) marks: Marks,
+    /// As responder: the RIKeying packet's chunk, to answer a repeated IIKeying, and the initiator's component.
+    pub(crate) answer: Option<Box<(Vec<u8>, Vec<u8>)>>,
+    /// In the endpoint's ready list of these priorities, one bit each.
+    pub(crate) queued: u8,
+    pub(crate) pings: rtmfp_base::TokenBucket,
+}
+
+/// The sending flows of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Sending {
+    /// By wire id.
+    pub(crate) by_wire: BTreeMap<u64, SendFlowId>,
+    /// Wire ids that are reserved until then (RFC 7016 section 3.6.2: 130 seconds), in order of time.
+    pub(crate) lingering: VecDeque<(Time, u64)>,
+    free: VecDeque<u64>,
+    next_wire: u64,
+    ready: [VecDeque<SendFlowId>; Priority::COUNT],
+}
+
+/// The receiving flows of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Receiving {
+    /// By wire id.
+    pub(crate) by_wire: BTreeMap<u64, RecvSlot>,
+    /// Finished ones, in order of the time at which they may be forgotten (RFC 7016 section 3.6.3: 120 seconds).
+    pub(crate) lingering: VecDeque<(Time, u64)>,
+    /// Bytes that all flows hold.
+    pub(crate) buffered: usize,
+}
+
+impl Session {
+    pub(crate) fn new(
+        id: SessionId,
+        near_id: u32,
+        role: Role,
+        path: Path,
+        config: &crate::Config,
+        now: Time,
+    ) -> Self {
+        let state = match role {
+            Role::Initiator => State::Hello,
+            Role::Responder => State::Responding,
+        };
+        Self {
+            id,
+            near_id,
+            far_id: 0,
+            role,
+            state,
+            opening: None,
+            key: DEFAULT_KEY,
+            certificate: Bytes::new(),
+            epd: Bytes::new(),
+            config: config.session.clone(),
+            path,
+            congestion: (config.congestion)(),
+            flight: Flight::default(),
+            acks: Acks::default(),
+            sending: Sending { next_wire: 2, ..Sending::default() },
+            receiving: Receiving::default(),
+            timers: Timers::default(),
+            critical: TimeCritical::default(),
+            life: Liveness {
+                last_sent: now,
+                ping_outstanding: false,
+                waiting_since: None,
+                proven: false,
+                flowless_since: now,
+                closing_since: now,
+            },
+            marks: Marks {
+                sending: true,
+                report_seen: false,
+                last_reported: 0,
+                received: 0,
+                report_due: false,
+            },
+            answer: None,
+            queued: 0,
+            pings: rtmfp_base::TokenBucket::new(
+                config.limits.pings_per_second.max(1),
+                config.limits.pings_per_second,
+            ),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether time critical data was sent on this session lately.
+    pub(crate) fn sends_time_critical(&self, now: Time) -> bool {
+        self.critical.sent.is_some_and(|at| now.since(at) < TIME_CRITICAL_MEMORY)
+    }
+
+    /// Whether the far end lately told that it receives time critical data from others.
+    pub(crate) fn reverse_notified(&self, now: Time) -> bool {
+        self.critical.reverse_received.is_some_and(|at| now.since(at) < TIME_CRITICAL_MEMORY)
+    }
+
+    /// Bytes that the flows may still take together.
+    pub(crate) fn receive_room(&self) -> usize {
+        self.config.receive_limit.saturating_sub(self.receiving.buffered)
+    }
+
+    /// Puts the timers of an open session at their start.
+    pub(crate) fn start_timers(&mut self, now: Time) {
+        self.life.last_sent = now;
+        self.life.flowless_since = now;
+        self.arm_keepalive(now);
+        self.timers.set(Timer::Idle, now + self.config.idle_limit);
+    }
+
+    /// The keep-alive falls due that long after the last packet sent; the responder lets the initiator go first.
+    pub(crate) fn arm_keepalive(&mut self, now: Time) {
+        let slack = if self.role == Role::Responder { self.path.mrto() } else { Duration::ZERO };
+        let at = (self.life.last_sent + self.config.keepalive + slack).max(now);
+        self.timers.set(Timer::Keepalive, at);
+    }
+}
