@@ -128,8 +128,7 @@ fn next_run(bits: &[u8], at: &mut u64) -> Option<RangeInclusive<u64>> {
     while let Some(byte) = byte_at(*at) {
         let ones = (byte >> (*at % 8)).trailing_ones();
         *at = at.saturating_add(u64::from(ones));
-        // A run goes on in the next byte only if it fills this one.
-        if ones == 0 || !at.is_multiple_of(8) {
+        if ones == 0 {
             break;
         }
     }
@@ -245,6 +244,14 @@ mod tests {
             assert!(out.len() <= max_len);
             assert_eq!(out.is_empty(), expected.is_none());
         }
+    }
+
+    #[test]
+    fn a_chunk_is_no_longer_than_its_length_can_tell() {
+        let alternate = (0..40_000).map(|index| 2 + 2 * index..=2 + 2 * index);
+        let mut out = Vec::new();
+        assert_eq!(write_ack_ranges(5, 127, 0, alternate, usize::MAX, &mut out), Some((65535 - 3) / 2));
+        assert_eq!(out.len(), 3 + 65535);
     }
 
     #[test]

@@ -191,6 +191,12 @@ mod tests {
     }
 
     #[test]
+    fn there_is_nothing_after_padding() {
+        let mut chunks = Chunks::new(&[0x01, 0, 9, 0x0c, 0, 0, 0x0c, 0, 0]);
+        assert_eq!((chunks.next(), chunks.next()), (None, None));
+    }
+
+    #[test]
     fn session_ids_of_known_datagrams() {
         // A packet for the session id 12 34 56 78, and an Initiator Hello.
         let mut data = [0x73, 0xde, 0x93, 0x09, 0x40, 0xec, 0xcf, 0x38, 0x21, 0x06, 0x0a, 0x49, 0x10, 0xdd];
