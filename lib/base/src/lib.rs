@@ -20,5 +20,5 @@ pub use bucket::TokenBucket;
 pub use counters::{Counters, Visit};
 pub use host::{Action, Input, ListenerId, NameId, Service, SocketId, StreamId, UdpOptions};
 pub use job::{Job, JobDone, JobId, JobResult};
-pub use message::{MAX_HEAD, Message, ReceiptId, Tag, WriteOptions};
+pub use message::{MAX_HEAD, Message, ReceiptId, ReceiptKind, Tag, WriteOptions};
 pub use time::Time;

@@ -1,5 +1,31 @@
-//! RTMFP (RFC 7016): the transport, without I/O.
+//! RTMFP, the Secure Real-Time Media Flow Protocol (RFC 7016): the transport, without I/O.
+//!
+//! An [`Endpoint`] takes datagrams, the time and the application's wishes, and gives events, jobs (public-key work),
+//! datagrams and the time at which it wants to be called again. It reads no clock, opens no socket, spawns no
+//! thread and calls nobody back, so the same code runs in a program and under a simulator. Cryptography is
+//! a [profile](crypto::Profile) that the application brings.
 #![forbid(unsafe_code)]
 
+pub mod congestion;
 pub mod crypto;
+pub mod driver;
 pub mod wire;
+
+mod config;
+mod endpoint;
+mod event;
+mod ids;
+mod recv;
+mod send;
+mod session;
+
+pub use config::{
+    Config, HelloLimits, Limits, MAX_FRAGMENT, MAX_METADATA, MAX_PACKET, MAX_STARTUP_PACKET, SessionConfig,
+};
+pub use endpoint::{
+    Disposition, DropReason, Endpoint, FlowSpec, OpenFlowError, Receipt, RecvFlowRef, SendFlowRef,
+    SessionInfo, SessionRef, Shutdown, Stats, TimeoutReason, WriteError,
+};
+pub use event::{CloseReason, Event};
+pub use ids::{Priority, RecvFlowId, RecvFlowKind, SendFlowId, SendFlowKind, SessionId, SessionKind};
+pub use recv::{ReceiveOrder, Received};

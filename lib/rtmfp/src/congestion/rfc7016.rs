@@ -48,7 +48,7 @@ impl Rfc7016 {
 
     fn grow(&mut self, ack: &Acknowledgement) {
         let slow_start = self.window < self.threshold;
-        let mut increase = 0;
+        let increase;
         if slow_start && ack.fast_growth {
             increase = ack.acked;
             self.accumulator = 0;

@@ -70,7 +70,8 @@ impl Assembly {
     /// How long the message that this fragment continues would be with it, as far as is known.
     pub(crate) fn length_with(&self, sequence: u64, data: &[u8]) -> usize {
         let before = self.segments.range(..sequence).next_back();
-        let held = before.filter(|(_, s)| s.last + 1 == sequence && !s.ends).map_or(0, |(_, s)| s.bytes.len());
+        let held =
+            before.filter(|(_, s)| s.last + 1 == sequence && !s.ends).map_or(0, |(_, s)| s.bytes.len());
         held + data.len()
     }
 

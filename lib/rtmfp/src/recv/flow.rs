@@ -76,6 +76,8 @@ pub(crate) struct Room {
 
 impl RecvFlow {
     pub(crate) fn new(session: SessionId, wire_id: u64, capacity: usize, max_message: usize) -> Self {
+        let mut seen = RangeSet::default();
+        seen.insert(0..=0); // Numbers begin at 1.
         Self {
             session,
             wire_id,
@@ -89,7 +91,7 @@ impl RecvFlow {
             max_message,
             should_ack: false,
             readable_told: false,
-            seen: RangeSet::default(),
+            seen,
             final_sequence: None,
             assembly: Assembly::default(),
             advertised: None,
@@ -148,7 +150,7 @@ impl RecvFlow {
         }
         self.seen.insert(0..=forward);
         self.seen.insert(sequence..=sequence);
-        ack_now |= !self.seen.is_gapless() || self.seen.len() != ranges_before && ranges_before != 0;
+        ack_now |= !self.seen.is_gapless() || self.seen.len() != ranges_before;
         ack_now |= self.capacity < self.assembly.buffered() + 1024;
         self.should_ack = true;
         self.deliver();

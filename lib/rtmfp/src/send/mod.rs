@@ -2,8 +2,6 @@
 
 mod flow;
 mod queue;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use flow::{Probe, SendFlow, State};
-pub(crate) use queue::{Acked, Chunk, Ended, Lost, Sent};
+pub(crate) use queue::{Acked, Lost, Sent};

@@ -160,8 +160,15 @@ impl Queue {
     ) -> u64 {
         self.buffered += message.len() + OVERHEAD;
         self.next_expiry = self.next_expiry.min(options.start_by).min(options.finish_by);
-        let queued =
-            Queued { message, options: *options, receipt, cut: 0, begun: false, pending: 0, abandoned: false };
+        let queued = Queued {
+            message,
+            options: *options,
+            receipt,
+            cut: 0,
+            begun: false,
+            pending: 0,
+            abandoned: false,
+        };
         self.messages.push_back(queued);
         self.first_message + self.messages.len() as u64 - 1
     }

@@ -110,8 +110,7 @@ impl Session {
             let sent = self.write_flow(now, flows, id, out, end);
             if sent {
                 done.data = true;
-                done.time_critical |=
-                    flows.send.get(id).is_some_and(|flow| flow.priority.is_time_critical());
+                done.time_critical |= flows.send.get(id).is_some_and(|flow| flow.priority.is_time_critical());
             }
             waiting.push(id);
             if !sent {
@@ -139,7 +138,8 @@ impl Session {
         let Some(flow) = flows.send.get_mut(id) else { return false };
         let closing = flow.state == State::Closing;
         let mut previous: Option<u64> = None;
-        while flow.window_allows() && (previous.is_none() || self.flight.outstanding < self.congestion.window())
+        while flow.window_allows()
+            && (previous.is_none() || self.flight.outstanding < self.congestion.window())
         {
             if closing {
                 flow.queue.finish_if_drained();
@@ -151,8 +151,7 @@ impl Session {
             let space = space.min(MAX_FRAGMENT.saturating_sub(options));
             let Some(chunk) = flow.queue.next_chunk(now, space, closing) else { break };
             let start = out.len();
-            let flags =
-                DataFlags { fragment: chunk.position, abandoned: chunk.abandoned, last: chunk.last };
+            let flags = DataFlags { fragment: chunk.position, abandoned: chunk.abandoned, last: chunk.last };
             let follows = previous.is_some_and(|previous| previous + 1 == chunk.sequence);
             let offset = chunk.sequence - chunk.forward;
             let options: &[u8] = if previous.is_none() { &flow.options } else { &[] };

@@ -33,7 +33,9 @@ pub(crate) struct Flows {
 pub(crate) enum RecvSlot {
     Live(RecvFlowId),
     /// All was received up to this number; repetitions are acknowledged.
-    Lingering { through: u64 },
+    Lingering {
+        through: u64,
+    },
 }
 
 impl Flows {
@@ -110,10 +112,18 @@ impl Session {
         true
     }
 
+    /// Gives back the number of a flow that never sent anything.
+    pub(crate) fn release_wire_id(&mut self, wire_id: u64) {
+        if self.sending.by_wire.remove(&wire_id).is_some() {
+            self.sending.free.push_back(wire_id);
+        }
+    }
+
     /// Puts a flow into the ready list of its priority, if it has something to send.
     pub(crate) fn enqueue(&mut self, flows: &mut Flows, id: SendFlowId) {
         let Some(flow) = flows.send.get_mut(id) else { return };
-        self.timers.set_earlier(Timer::Expiry, flow.queue.next_expiry());
+        // A message may still be sent at its deadline, not after it.
+        self.timers.set_earlier(Timer::Expiry, flow.queue.next_expiry() + Duration::from_micros(1));
         if flow.queued_at != Some(flow.priority) && flow.is_ready() {
             flow.queued_at = Some(flow.priority);
             self.sending.ready[flow.priority as usize].push_back(id);
@@ -252,4 +262,3 @@ impl Session {
         due
     }
 }
-

@@ -129,11 +129,6 @@ impl Session {
         losses
     }
 
-    /// Forgets what a flow that goes away had under way.
-    pub(crate) fn forget_flow(&mut self, outstanding: usize) {
-        self.flight.outstanding -= outstanding;
-    }
-
     /// Whether the window and the burst allowance let user data be sent.
     pub(crate) fn may_send_data(&self) -> bool {
         self.state == State::Open

@@ -16,10 +16,12 @@ use bytes::Bytes;
 use rtmfp_base::Time;
 
 pub(crate) use acks::Acks;
+pub(crate) use close::{CLOSE_LIMIT, CLOSE_PERIOD};
 pub(crate) use flows::{Flows, RecvSlot};
 pub(crate) use loss::Flight;
-pub(crate) use path::{Path, timestamp};
-pub(crate) use receive::Received;
+pub(crate) use path::Path;
+pub(crate) use path::timestamp;
+pub(crate) use receive::{Context, Received};
 pub(crate) use timers::{Timer, Timers};
 
 use crate::config::SessionConfig;
@@ -98,7 +100,10 @@ pub(crate) struct Session {
     pub(crate) opening: Option<Box<Opening>>,
     pub(crate) key: KeyId,
     pub(crate) certificate: Bytes,
+    /// The far end's canonical Endpoint Discriminator.
     pub(crate) epd: Bytes,
+    /// As initiator: the Endpoint Discriminator that the session was opened to.
+    pub(crate) requested: Bytes,
     pub(crate) config: SessionConfig,
     pub(crate) path: Path,
     pub(crate) congestion: Box<dyn Congestion>,
@@ -163,6 +168,7 @@ impl Session {
             key: DEFAULT_KEY,
             certificate: Bytes::new(),
             epd: Bytes::new(),
+            requested: Bytes::new(),
             config: config.session.clone(),
             path,
             congestion: (config.congestion)(),

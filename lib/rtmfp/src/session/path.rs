@@ -20,7 +20,7 @@ pub(crate) fn timestamp(now: Time) -> u16 {
     (now.as_micros() / TICK.as_micros() as u64) as u16
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) interface: InterfaceId,
     pub(crate) to: SocketAddr,

@@ -177,7 +177,12 @@ impl Session {
         self.settle_recv(cx.now, cx.flows, id);
     }
 
-    pub(crate) fn on_acknowledgement(&mut self, cx: &mut Context<'_>, packet: &mut Received, chunk: &Ack<'_>) {
+    pub(crate) fn on_acknowledgement(
+        &mut self,
+        cx: &mut Context<'_>,
+        packet: &mut Received,
+        chunk: &Ack<'_>,
+    ) {
         let Some(&id) = self.sending.by_wire.get(&chunk.flow_id) else { return };
         let Some(flow) = cx.flows.send.get_mut(id) else { return };
         let (flight, now) = (&mut self.flight, cx.now);

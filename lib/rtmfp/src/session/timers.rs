@@ -94,20 +94,16 @@ impl Timers {
         self.at = [Time::MAX; ALL.len()];
     }
 
-    pub(crate) fn get(&self, timer: Timer) -> Time {
-        self.at[timer as usize]
-    }
-
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         !self.at[timer as usize].is_never()
     }
 
     /// The earliest timer.
     pub(crate) fn next(&self) -> (Time, Timer) {
-        ALL.into_iter().map(|timer| (self.at[timer as usize], timer)).min_by_key(|entry| entry.0).unwrap_or((
-            Time::MAX,
-            Timer::Idle,
-        ))
+        ALL.into_iter()
+            .map(|timer| (self.at[timer as usize], timer))
+            .min_by_key(|entry| entry.0)
+            .unwrap_or((Time::MAX, Timer::Idle))
     }
 
     /// A timer that is due; it is stopped.

@@ -1,0 +1,53 @@
+//! Packets that are neither data nor acknowledgements: hellos, keying, pings, closes. Each is a datagram of its own.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+
+use rtmfp_base::InterfaceId;
+
+use crate::SessionId;
+
+/// How a control packet is protected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Envelope {
+    /// The default key, startup mode, to this session id of the far end (0 for hellos).
+    Startup { far_id: u32 },
+    /// The keys and mode of a session.
+    Session(SessionId),
+}
+
+/// A control packet that waits.
+#[derive(Debug)]
+pub(crate) struct ControlPacket {
+    pub(crate) envelope: Envelope,
+    pub(crate) interface: InterfaceId,
+    pub(crate) to: SocketAddr,
+    pub(crate) src_ip: Option<IpAddr>,
+    pub(crate) dscp: u8,
+    /// The chunk, header included.
+    pub(crate) chunk: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    waiting: VecDeque<ControlPacket>,
+}
+
+impl Control {
+    /// Queues a packet; `false` when too many wait.
+    pub(crate) fn push(&mut self, packet: ControlPacket, limit: usize) -> bool {
+        let fits = self.waiting.len() < limit;
+        if fits {
+            self.waiting.push_back(packet);
+        }
+        fits
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<ControlPacket> {
+        self.waiting.pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}

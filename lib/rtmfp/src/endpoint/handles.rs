@@ -1,0 +1,451 @@
+//! Short-lived handles to sessions, flows and receipts.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use bytes::Bytes;
+use rtmfp_base::{InterfaceId, Message, ReceiptId, Tag, Time, WriteOptions};
+
+use super::{Endpoint, FlowSpec, OpenFlowError};
+use crate::config::SessionConfig;
+use crate::crypto::KeyInfo;
+use crate::event::CloseReason;
+use crate::recv::{ReceiveOrder, Received, State as RecvState};
+use crate::send::{SendFlow, State as SendState};
+use crate::{Priority, RecvFlowId, SendFlowId, SessionId};
+
+/// What is known of a session.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// Where its packets go.
+    pub far_address: SocketAddr,
+    /// Where they leave from.
+    pub interface: InterfaceId,
+    /// The far end's certificate.
+    pub certificate: Bytes,
+    /// The far end's canonical Endpoint Discriminator.
+    pub epd: Bytes,
+    /// The near end began it.
+    pub initiator: bool,
+    /// Smoothed round-trip time, once measured.
+    pub srtt: Option<Duration>,
+    /// The time-out of retransmission now.
+    pub erto: Duration,
+    /// The congestion window in bytes.
+    pub window: usize,
+    /// Bytes of user data in the network.
+    pub outstanding: usize,
+    /// What the keys can do.
+    pub keys: Option<KeyInfo>,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The flow is closed or was rejected.
+    #[error("the flow is closed")]
+    Closed,
+    /// As much as allowed is queued.
+    #[error("the flow's queue is full")]
+    Full,
+}
+
+/// An open session.
+#[derive(Debug)]
+pub struct SessionRef<'a> {
+    endpoint: &'a mut Endpoint,
+    id: SessionId,
+}
+
+/// A sending flow.
+#[derive(Debug)]
+pub struct SendFlowRef<'a> {
+    endpoint: &'a mut Endpoint,
+    id: SendFlowId,
+}
+
+/// A receiving flow.
+#[derive(Debug)]
+pub struct RecvFlowRef<'a> {
+    endpoint: &'a mut Endpoint,
+    id: RecvFlowId,
+}
+
+/// A write whose fate is told.
+#[derive(Debug)]
+pub struct Receipt<'a> {
+    endpoint: &'a mut Endpoint,
+    id: ReceiptId,
+}
+
+impl Endpoint {
+    /// An open session; `None` when it is not open any more.
+    pub fn session(&mut self, id: SessionId) -> Option<SessionRef<'_>> {
+        self.sessions.get(id).filter(|session| session.is_open())?;
+        Some(SessionRef { endpoint: self, id })
+    }
+
+    /// A sending flow; `None` when it has ended.
+    pub fn send_flow(&mut self, id: SendFlowId) -> Option<SendFlowRef<'_>> {
+        self.flows.send.get(id)?;
+        Some(SendFlowRef { endpoint: self, id })
+    }
+
+    /// A receiving flow; `None` when it has ended or was rejected.
+    pub fn recv_flow(&mut self, id: RecvFlowId) -> Option<RecvFlowRef<'_>> {
+        self.flows.recv.get(id).filter(|flow| !flow.is_rejected())?;
+        Some(RecvFlowRef { endpoint: self, id })
+    }
+
+    /// A write's receipt; `None` when the write has ended.
+    pub fn receipt(&mut self, id: ReceiptId) -> Option<Receipt<'_>> {
+        self.flows.receipts.get(id)?;
+        Some(Receipt { endpoint: self, id })
+    }
+
+    /// After the queue of a flow has changed.
+    fn settle_send(&mut self, now: Time, id: SendFlowId) {
+        let Some(flow) = self.flows.send.get(id) else { return };
+        let session = flow.session;
+        match session.and_then(|session| self.sessions.get_mut(session)) {
+            Some(open) if open.is_open() => open.settle_send(now, &mut self.flows, id),
+            _ => self.flows.tell_progress(id),
+        }
+        if let Some(session) = session {
+            self.touch(now, session);
+        }
+    }
+
+    /// After a receiving flow was read or reconfigured.
+    fn settle_recv(&mut self, now: Time, id: RecvFlowId) {
+        let Some(flow) = self.flows.recv.get_mut(id) else { return };
+        flow.deliver();
+        let session = flow.session;
+        let Some(open) = self.sessions.get_mut(session) else { return };
+        if flow.window_reopened(open.config.receive_limit.saturating_sub(open.receiving.buffered)) {
+            open.owe_ack(now, flow.wire_id, true);
+        }
+        open.settle_recv(now, &mut self.flows, id);
+        self.touch(now, session);
+    }
+}
+
+impl SessionRef<'_> {
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// What is known of it.
+    ///
+    /// # Panics
+    /// Never: the handle is made for open sessions only and keeps the endpoint borrowed.
+    pub fn info(&self) -> SessionInfo {
+        let session = &self.endpoint.sessions.get(self.id).expect("the session of a handle is open");
+        SessionInfo {
+            far_address: session.path.to,
+            interface: session.path.interface,
+            certificate: session.certificate.clone(),
+            epd: session.epd.clone(),
+            initiator: session.role == crate::session::Role::Initiator,
+            srtt: session.path.srtt,
+            erto: session.path.erto,
+            window: session.congestion.window(),
+            outstanding: session.flight.outstanding,
+            keys: self.endpoint.profile.key_info(session.key),
+        }
+    }
+
+    /// Changes its settings; times below their minimum of one second are raised to it.
+    pub fn configure(&mut self, now: Time, change: impl FnOnce(&mut SessionConfig)) {
+        let least = Duration::from_secs(1);
+        if let Some(session) = self.endpoint.sessions.get_mut(self.id) {
+            change(&mut session.config);
+            let config = &mut session.config;
+            config.keepalive = config.keepalive.max(least);
+            config.retransmit_limit = config.retransmit_limit.max(least);
+            config.idle_limit = config.idle_limit.max(least);
+            config.dscp &= 0x3f;
+            session.arm_keepalive(now);
+            let idle_at = session.life.flowless_since + session.config.idle_limit;
+            session.timers.set(crate::session::Timer::Idle, idle_at.max(now));
+        }
+        self.endpoint.touch(now, self.id);
+    }
+
+    /// Opens a sending flow in it.
+    ///
+    /// # Errors
+    /// [`OpenFlowError`].
+    pub fn open_flow(&mut self, now: Time, spec: FlowSpec, tag: Tag) -> Result<SendFlowId, OpenFlowError> {
+        self.endpoint.open_in(now, self.id, spec, tag, None)
+    }
+
+    /// Closes it in order: its flows end at once, the far end is told until it confirms. Close the flows first to
+    /// have all data delivered.
+    pub fn close(self, now: Time) {
+        self.endpoint.close_session(now, self.id, CloseReason::Near);
+    }
+
+    /// Ends it at once; the far end is told once.
+    pub fn abort(self, now: Time) {
+        self.endpoint.abort_session(now, self.id, CloseReason::Near);
+    }
+}
+
+impl Endpoint {
+    fn open_in(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        spec: FlowSpec,
+        tag: Tag,
+        association: Option<(RecvFlowId, u64)>,
+    ) -> Result<SendFlowId, OpenFlowError> {
+        self.check_flow(&spec)?;
+        self.sessions.get(session).filter(|s| s.is_open()).ok_or(OpenFlowError::NotOpen)?;
+        let capacity = self.config.send_capacity;
+        let mut flow = SendFlow::new(Bytes::new(), spec.metadata, tag, spec.priority, capacity);
+        flow.association = association;
+        let id = self.flows.send.insert(flow);
+        self.attach(now, session, id)?;
+        Ok(id)
+    }
+}
+
+impl SendFlowRef<'_> {
+    fn flow(&mut self) -> &mut SendFlow {
+        self.endpoint.flows.send.get_mut(self.id).expect("the flow of a handle is there")
+    }
+
+    /// Its session, once it is open.
+    pub fn session(&mut self) -> Option<SessionId> {
+        let flow = self.flow();
+        flow.session.filter(|_| flow.bound)
+    }
+
+    /// Adds an address to look for the far end at, while the session is opening.
+    pub fn add_candidate(&mut self, now: Time, to: SocketAddr) {
+        if let Some(session) = self.flow().session {
+            self.endpoint.add_candidate(now, session, to, false);
+        }
+    }
+
+    /// Queues a message. With `options.notify` the receipt leads to it until [`crate::Event::WriteEnded`]
+    /// tells its end.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write(
+        &mut self,
+        now: Time,
+        message: Message,
+        options: &WriteOptions,
+    ) -> Result<Option<ReceiptId>, WriteError> {
+        let limit = self.endpoint.config.limits.send_queue;
+        let id = self.id;
+        let flow = self.flow();
+        if flow.state != SendState::Open {
+            return Err(WriteError::Closed);
+        }
+        if flow.queue.buffered() + message.len() > limit {
+            return Err(WriteError::Full);
+        }
+        let receipt = options.notify.then(|| self.endpoint.flows.receipt(id));
+        let flow = self.flow();
+        let number = flow.queue.write(message, options, receipt);
+        flow.wants_writable |= flow.queue.buffered() >= flow.capacity;
+        if let Some(slot) = receipt.and_then(|receipt| self.endpoint.flows.receipts.get_mut(receipt)) {
+            slot.1 = number;
+        }
+        self.endpoint.settle_send(now, id);
+        Ok(receipt)
+    }
+
+    /// Bytes of messages that have not ended, overhead included.
+    pub fn buffered(&mut self) -> usize {
+        self.flow().queue.buffered()
+    }
+
+    /// Bytes of messages that were never sent.
+    pub fn unsent(&mut self) -> usize {
+        self.flow().queue.unsent()
+    }
+
+    /// Whether less is buffered than the flow's capacity.
+    pub fn is_writable(&mut self) -> bool {
+        let flow = self.flow();
+        flow.state == SendState::Open && flow.queue.buffered() < flow.capacity
+    }
+
+    /// Sets how many bytes it takes before it is no longer writable.
+    pub fn set_capacity(&mut self, now: Time, bytes: usize) {
+        self.flow().capacity = bytes;
+        self.endpoint.settle_send(now, self.id);
+    }
+
+    /// Its priority.
+    pub fn priority(&mut self) -> Priority {
+        self.flow().priority
+    }
+
+    /// Changes its priority.
+    pub fn set_priority(&mut self, now: Time, priority: Priority) {
+        self.flow().priority = priority;
+        self.endpoint.settle_send(now, self.id);
+    }
+
+    /// Closes it: what was written is still delivered, then [`crate::Event::FlowClosed`]. One that was
+    /// never written to vanishes at once.
+    pub fn close(mut self, now: Time) {
+        let id = self.id;
+        let flow = self.flow();
+        if flow.state == SendState::Closing {
+            return;
+        }
+        flow.state = SendState::Closing;
+        if flow.bound && flow.queue.was_used() {
+            return self.endpoint.settle_send(now, id);
+        }
+        // Nothing of it is known to the far end.
+        let session = flow.session;
+        let Some(flow) = self.endpoint.flows.drop_send(id) else { return };
+        self.endpoint.flows.events.push_back(crate::Event::FlowClosed { flow: id, tag: flow.tag });
+        let Some(session) = session else { return };
+        let mut unwanted = false;
+        if let Some(open) = self.endpoint.sessions.get_mut(session) {
+            if flow.bound {
+                open.release_wire_id(flow.wire_id);
+                open.note_flows(now);
+            }
+            if let Some(opening) = &mut open.opening {
+                opening.flows.retain(|&other| other != id);
+                unwanted = opening.flows.is_empty();
+            }
+        }
+        if unwanted {
+            self.endpoint.abort_session(now, session, CloseReason::Near);
+        }
+    }
+}
+
+impl RecvFlowRef<'_> {
+    fn flow(&mut self) -> &mut crate::recv::RecvFlow {
+        self.endpoint.flows.recv.get_mut(self.id).expect("the flow of a handle is there")
+    }
+
+    /// Its session.
+    pub fn session(&mut self) -> SessionId {
+        self.flow().session
+    }
+
+    /// The sending flow that it is in return of.
+    pub fn associated(&mut self) -> Option<SendFlowId> {
+        self.flow().associated
+    }
+
+    /// The next message. Reading makes room for the far end to send more.
+    pub fn read(&mut self, now: Time) -> Option<Received> {
+        let id = self.id;
+        let flow = self.endpoint.flows.recv.get_mut(id)?;
+        let before = flow.buffered();
+        let message = flow.read();
+        if message.is_none() {
+            flow.readable_told = false;
+        }
+        let (freed, session) = (before - flow.buffered(), flow.session);
+        let more = flow.has_ready();
+        if let Some(open) = self.endpoint.sessions.get_mut(session) {
+            open.receiving.buffered -= freed;
+        }
+        if !more {
+            if let Some(flow) = self.endpoint.flows.recv.get_mut(id) {
+                flow.readable_told = false;
+            }
+            self.endpoint.settle_recv(now, id);
+        }
+        message
+    }
+
+    /// Sets the order in which messages are given out.
+    pub fn set_order(&mut self, now: Time, order: ReceiveOrder) {
+        self.flow().order = order;
+        self.endpoint.settle_recv(now, self.id);
+    }
+
+    /// Stops or goes on giving out messages (RFC 7016 section 3.6.3.3, a suspended flow).
+    pub fn set_hold(&mut self, now: Time, hold: bool) {
+        self.flow().hold = hold;
+        self.endpoint.settle_recv(now, self.id);
+    }
+
+    /// Sets how many bytes it advertises room for, and how long a message may be.
+    pub fn set_capacity(&mut self, now: Time, bytes: usize, max_message: usize) {
+        let id = self.id;
+        let flow = self.flow();
+        let grew = bytes > flow.capacity;
+        flow.capacity = bytes;
+        flow.max_message = max_message;
+        let (session, wire_id) = (flow.session, flow.wire_id);
+        if grew && let Some(open) = self.endpoint.sessions.get_mut(session) {
+            open.owe_ack(now, wire_id, true);
+        }
+        self.endpoint.settle_recv(now, id);
+    }
+
+    /// Opens a sending flow in return of this one.
+    ///
+    /// # Errors
+    /// [`OpenFlowError`].
+    pub fn open_return_flow(
+        &mut self,
+        now: Time,
+        spec: FlowSpec,
+        tag: Tag,
+    ) -> Result<SendFlowId, OpenFlowError> {
+        let id = self.id;
+        let flow = self.flow();
+        if !matches!(flow.state, RecvState::Open | RecvState::Offered) {
+            return Err(OpenFlowError::NotOpen);
+        }
+        let (session, wire_id) = (flow.session, flow.wire_id);
+        self.endpoint.open_in(now, session, spec, tag, Some((id, wire_id)))
+    }
+
+    /// Refuses the flow from now on; the far end gets the code. No event follows.
+    pub fn reject(self, now: Time, code: u64) {
+        self.endpoint.reject(now, self.id, code);
+    }
+}
+
+impl Receipt<'_> {
+    fn with<T>(&mut self, act: impl FnOnce(&mut SendFlow, u64) -> T) -> Option<T> {
+        let &(flow, number) = self.endpoint.flows.receipts.get(self.id)?;
+        Some(act(self.endpoint.flows.send.get_mut(flow)?, number))
+    }
+
+    /// Whether the message has begun to be sent.
+    pub fn is_started(&mut self) -> bool {
+        self.with(|flow, number| flow.queue.is_begun(number)).flatten().unwrap_or(false)
+    }
+
+    /// Abandons the message: what was not delivered of it will not be.
+    pub fn abandon(mut self, now: Time) {
+        let flow = self.endpoint.flows.receipts.get(self.id).map(|&(flow, _)| flow);
+        self.with(|flow, number| flow.queue.abandon(number));
+        if let Some(flow) = flow {
+            self.endpoint.settle_send(now, flow);
+        }
+    }
+
+    /// Changes the deadlines of the message.
+    pub fn set_deadlines(&mut self, now: Time, start_by: Time, finish_by: Time) {
+        let flow = self.endpoint.flows.receipts.get(self.id).map(|&(flow, _)| flow);
+        self.with(|flow, number| flow.queue.set_deadlines(number, start_by, finish_by));
+        if let Some(flow) = flow {
+            self.endpoint.settle_send(now, flow);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Answering hellos without state and without becoming an amplifier (RFC 7016 section 3.5.1.1.2 and section 5).
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::collections::HashMap;
+
+use rand::{Rng, rngs::ChaCha20Rng};
+use rtmfp_base::{RecvMeta, Time, TokenBucket};
+
+use super::Endpoint;
+use super::control::{ControlPacket, Envelope};
+use super::cookie::Cookies;
+use crate::config::{HelloLimits, MAX_STARTUP_PACKET};
+use crate::wire::{Chunk, IHello, RHello};
+
+/// Packet header and front matter of a startup packet.
+const STARTUP_OVERHEAD: usize = 8;
+/// Old secrets are good for one more period, longer than a cookie lives.
+const ROTATION: Duration = Duration::from_secs(120);
+
+#[derive(Debug)]
+pub(crate) struct Hellos {
+    current: Cookies,
+    previous: Cookies,
+    rotated: Time,
+    full: Limiter,
+    short: Limiter,
+    full_size: usize,
+}
+
+impl Hellos {
+    pub(crate) fn new(limits: &HelloLimits, rng: &mut ChaCha20Rng, now: Time) -> Self {
+        Self {
+            current: new_cookies(rng),
+            previous: new_cookies(rng),
+            rotated: now,
+            full: Limiter::new(limits.total, limits.prefix, limits.prefixes),
+            short: Limiter::new(limits.short_total, limits.short_prefix, limits.prefixes),
+            full_size: limits.full_size,
+        }
+    }
+
+    /// The secrets to make cookies with, and to check those made a while ago with.
+    pub(crate) fn cookies(&mut self, rng: &mut ChaCha20Rng, now: Time) -> (&Cookies, &Cookies) {
+        if now.since(self.rotated) >= ROTATION {
+            let unused = now.since(self.rotated) >= 2 * ROTATION;
+            self.previous = core::mem::replace(&mut self.current, new_cookies(rng));
+            if unused {
+                self.previous = new_cookies(rng);
+            }
+            self.rotated = now;
+        }
+        (&self.current, &self.previous)
+    }
+
+    /// Whether a hello of so many bytes may be answered.
+    fn allow(&mut self, now: Time, from: IpAddr, datagram_len: usize) -> bool {
+        if datagram_len >= self.full_size { self.full.take(now, from) } else { self.short.take(now, from) }
+    }
+}
+
+fn new_cookies(rng: &mut ChaCha20Rng) -> Cookies {
+    let mut secret = [0; 32];
+    rng.fill_bytes(&mut secret);
+    Cookies::new(secret)
+}
+
+/// A rate for all, and one for each prefix.
+#[derive(Debug)]
+struct Limiter {
+    total: TokenBucket,
+    rate: (u32, u32),
+    prefixes: HashMap<u64, TokenBucket>,
+    /// What prefixes share that could not be remembered.
+    overflow: TokenBucket,
+    capacity: usize,
+}
+
+impl Limiter {
+    fn new(total: (u32, u32), prefix: (u32, u32), capacity: usize) -> Self {
+        Self {
+            total: TokenBucket::new(total.0, total.1),
+            rate: prefix,
+            prefixes: HashMap::new(),
+            overflow: TokenBucket::new(prefix.0, prefix.1),
+            capacity,
+        }
+    }
+
+    fn take(&mut self, now: Time, from: IpAddr) -> bool {
+        let prefix = prefix(from);
+        if self.prefixes.len() >= self.capacity && !self.prefixes.contains_key(&prefix) {
+            self.prefixes.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let full = self.prefixes.len() >= self.capacity;
+        let bucket = match self.prefixes.get_mut(&prefix) {
+            Some(bucket) => bucket,
+            None if full => &mut self.overflow,
+            None => self.prefixes.entry(prefix).or_insert_with(|| TokenBucket::new(self.rate.0, self.rate.1)),
+        };
+        bucket.take(now, 1) && self.total.take(now, 1)
+    }
+}
+
+/// The /24 of an IPv4 address, the /56 of an IPv6 address.
+fn prefix(ip: IpAddr) -> u64 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
+        IpAddr::V6(ip) => 1 << 63 | (u128::from(ip) >> 72) as u64,
+    }
+}
+
+impl Endpoint {
+    /// Answers an IHello that selects this end by an RHello.
+    pub(super) fn on_ihello(&mut self, now: Time, meta: &RecvMeta, datagram_len: usize, hello: &IHello<'_>) {
+        if !self.profile.selects_near(hello.epd) {
+            self.stats.unselected_hellos += 1;
+            return;
+        }
+        if !self.hellos.allow(now, meta.from.ip(), datagram_len) {
+            self.stats.limited_hellos += 1;
+            return;
+        }
+        let (cookies, _) = self.hellos.cookies(&mut self.rng, now);
+        let cookie = cookies.make(&*self.profile, now, meta.from);
+        let answer = Chunk::RHello(RHello {
+            tag_echo: hello.tag,
+            cookie: &cookie,
+            certificate: self.profile.certificate(),
+        });
+        if answer.encoded_len() + STARTUP_OVERHEAD > MAX_STARTUP_PACKET {
+            return;
+        }
+        let mut chunk = Vec::with_capacity(answer.encoded_len());
+        answer.write(&mut chunk);
+        self.send_startup(meta, meta.from, 0, chunk);
+    }
+
+    /// Queues a startup packet as the answer to a datagram.
+    pub(super) fn send_startup(&mut self, meta: &RecvMeta, to: SocketAddr, far_id: u32, chunk: Vec<u8>) {
+        self.queue_control(ControlPacket {
+            envelope: Envelope::Startup { far_id },
+            interface: meta.interface,
+            to,
+            src_ip: meta.dst_ip,
+            dscp: 0,
+            chunk,
+        });
+    }
+
+    pub(super) fn queue_control(&mut self, packet: ControlPacket) {
+        if !self.control.push(packet, self.config.limits.control_queue) {
+            self.stats.limited_control += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_prefix_can_not_use_up_what_others_need() {
+        let mut limiter = Limiter::new((1000, 100), (10, 1), 100);
+        let now = Time::from_secs(1);
+        let flood = (0..500u32).filter(|n| limiter.take(now, IpAddr::from([10, 0, 0, *n as u8]))).count();
+        assert_eq!(flood, 10);
+        assert!(limiter.take(now, IpAddr::from([10, 0, 1, 1])));
+    }
+
+    #[test]
+    fn more_prefixes_than_can_be_remembered_share_one_rate_and_bounded_memory() {
+        let mut limiter = Limiter::new((1_000_000, 100), (10, 1), 100);
+        let now = Time::from_secs(1);
+        let answered =
+            (0..10_000u32).filter(|n| limiter.take(now, IpAddr::from((n << 8).to_be_bytes()))).count();
+        assert_eq!(answered, 110);
+        assert_eq!(limiter.prefixes.len(), 100);
+        assert!(limiter.take(now + Duration::from_secs(60), IpAddr::from([200, 0, 0, 1])));
+    }
+}

@@ -1,0 +1,381 @@
+//! Opening a session as initiator (RFC 7016 section 3.5.1.1.1).
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use log::debug;
+use rtmfp_base::{InterfaceId, RecvMeta, Time};
+
+use super::control::{ControlPacket, Envelope};
+use super::jobs::{ConcludeResult, OfferResult, Offered, Owner, ResignResult};
+use super::{Endpoint, OpenFlowError};
+use crate::event::CloseReason;
+use crate::session::{Path, Role, Session, State, Timer};
+use crate::wire::{Chunk, CookieChange, IHello, IIKeying, RHello, RIKeying, Redirect};
+use crate::{SendFlowId, SessionId};
+
+/// Answers of a responder that are tried before the rest is ignored: each costs public-key work.
+const MAX_CONCLUSIONS: u8 = 8;
+
+/// When a startup packet goes out again: at once, then after 1.0, 2.5, 4.0... seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retry {
+    at: Time,
+    gap: Duration,
+}
+
+impl Retry {
+    fn new(at: Time) -> Self {
+        Self { at, gap: Duration::from_secs(1) }
+    }
+
+    fn is_due(&mut self, now: Time) -> bool {
+        let due = self.at <= now;
+        if due {
+            self.at = now + self.gap;
+            self.gap += Duration::from_millis(1500);
+        }
+        due
+    }
+}
+
+#[derive(Debug)]
+struct Candidate {
+    to: SocketAddr,
+    retry: Retry,
+}
+
+/// What an initiator keeps until its session is open.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) epd: Bytes,
+    pub(crate) flows: Vec<SendFlowId>,
+    tag: [u8; 16],
+    candidates: Vec<Candidate>,
+    learned: usize,
+    // From here on: keying.
+    cookie: Vec<u8>,
+    cookie_changed: bool,
+    offer: Option<Offered>,
+    keying: Option<(Vec<u8>, Retry)>,
+    concluding: bool,
+    conclusions: u8,
+    /// Packets of the open session that came before the responder's keying.
+    early: VecDeque<(RecvMeta, Vec<u8>)>,
+}
+
+impl Endpoint {
+    /// A new initiator session, without candidates yet.
+    pub(super) fn begin_opening(&mut self, now: Time, epd: Bytes) -> Result<SessionId, OpenFlowError> {
+        let tag: [u8; 16] = self.random();
+        let path = Path::new(InterfaceId(0), SocketAddr::from(([0, 0, 0, 0], 0)), None);
+        let id = self.new_session(now, Role::Initiator, &path).ok_or(OpenFlowError::Limit)?;
+        let deadline = now + self.config.open_timeout;
+        let Some(session) = self.sessions.get_mut(id) else { return Err(OpenFlowError::Limit) };
+        session.requested = epd.clone();
+        session.opening = Some(Box::new(Opening {
+            epd: epd.clone(),
+            flows: Vec::new(),
+            tag,
+            candidates: Vec::new(),
+            learned: 0,
+            cookie: Vec::new(),
+            cookie_changed: false,
+            offer: None,
+            keying: None,
+            concluding: false,
+            conclusions: 0,
+            early: VecDeque::new(),
+        }));
+        session.timers.set(Timer::Deadline, deadline);
+        self.index.by_tag.insert(tag, id);
+        self.index.by_epd.insert(epd, id);
+        Ok(id)
+    }
+
+    /// Takes a place in the arena and a session id; `None` when there are as many sessions as allowed.
+    pub(super) fn new_session(&mut self, now: Time, role: Role, path: &Path) -> Option<SessionId> {
+        let limit = self.config.limits.sessions.min(super::near_id::MAX_SESSIONS);
+        if self.sessions.len() >= limit {
+            self.stats.limited_sessions += 1;
+            return None;
+        }
+        // Of all places and generations one would have the id of the startup session on the wire; the next generation
+        // of that place has not.
+        for _ in 0..2 {
+            let (near_ids, config) = (&self.near_ids, &self.config);
+            let id = self.sessions.insert_with(|id| {
+                let near_id = near_ids.encode(id).unwrap_or(0);
+                Session::new(id, near_id, role, path.clone(), config, now)
+            });
+            if self.sessions.get(id).is_some_and(|session| session.near_id != 0) {
+                return Some(id);
+            }
+            self.sessions.remove(id);
+        }
+        None
+    }
+
+    /// Adds a place to look for the far end of an opening session.
+    pub(super) fn add_candidate(&mut self, now: Time, id: SessionId, to: SocketAddr, learned: bool) {
+        let limit = self.config.limits.redirect_addresses;
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Hello) else { return };
+        let Some(opening) = &mut session.opening else { return };
+        let known = opening.candidates.iter().any(|candidate| candidate.to == to);
+        if known || to.port() == 0 || to.ip().is_unspecified() || (learned && opening.learned >= limit) {
+            return;
+        }
+        opening.learned += usize::from(learned);
+        opening.candidates.push(Candidate { to, retry: Retry::new(now) });
+        session.timers.set(Timer::Startup, now);
+        self.touch(now, id);
+    }
+
+    /// The startup timer: sends what is due again.
+    pub(super) fn resend_startup(&mut self, now: Time, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(opening) = &mut session.opening else { return };
+        match session.state {
+            State::Hello => {
+                let mut chunk = Vec::new();
+                Chunk::IHello(IHello { epd: &opening.epd, tag: &opening.tag }).write(&mut chunk);
+                let due: Vec<SocketAddr> = opening
+                    .candidates
+                    .iter_mut()
+                    .filter_map(|candidate| candidate.retry.is_due(now).then_some(candidate.to))
+                    .collect();
+                let next = opening.candidates.iter().map(|candidate| candidate.retry.at).min();
+                session.timers.set(Timer::Startup, next.unwrap_or(Time::MAX));
+                for to in due {
+                    self.send_hello(to, &chunk);
+                }
+            }
+            State::Keying => {
+                let Some((chunk, retry)) = &mut opening.keying else { return };
+                if retry.is_due(now) {
+                    let chunk = chunk.clone();
+                    session.timers.set(Timer::Startup, retry.at);
+                    let path = &session.path;
+                    let packet = ControlPacket {
+                        envelope: Envelope::Startup { far_id: 0 },
+                        interface: path.interface,
+                        to: path.to,
+                        src_ip: path.src_ip,
+                        dscp: session.config.dscp,
+                        chunk,
+                    };
+                    self.queue_control(packet);
+                } else {
+                    session.timers.set(Timer::Startup, retry.at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends a hello from every interface of the address's family.
+    fn send_hello(&mut self, to: SocketAddr, chunk: &[u8]) {
+        let fitting: Vec<InterfaceId> = self
+            .interfaces
+            .iter()
+            .filter(|(_, local)| local.is_ipv4() == to.is_ipv4())
+            .map(|&(interface, _)| interface)
+            .collect();
+        for interface in fitting {
+            self.queue_control(ControlPacket {
+                envelope: Envelope::Startup { far_id: 0 },
+                interface,
+                to,
+                src_ip: None,
+                dscp: 0,
+                chunk: chunk.to_vec(),
+            });
+        }
+    }
+
+    fn opening_by_tag(&self, tag: &[u8]) -> Option<SessionId> {
+        let id = *self.index.by_tag.get(<&[u8; 16]>::try_from(tag).ok()?)?;
+        self.sessions.get(id).filter(|session| session.state == State::Hello).map(|_| id)
+    }
+
+    /// A Redirect: more places to look.
+    pub(super) fn on_redirect(&mut self, now: Time, meta: &RecvMeta, redirect: &Redirect<'_>) {
+        let Some(id) = self.opening_by_tag(redirect.tag_echo) else { return };
+        let mut any = false;
+        for address in redirect.addresses() {
+            any = true;
+            self.add_candidate(now, id, address.addr, true);
+        }
+        if !any {
+            self.add_candidate(now, id, meta.from, true);
+        }
+    }
+
+    /// An RHello: the first acceptable one decides who the responder is.
+    pub(super) fn on_rhello(&mut self, now: Time, meta: &RecvMeta, hello: &RHello<'_>) {
+        let Some(id) = self.opening_by_tag(hello.tag_echo) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(opening) = &mut session.opening else { return };
+        if !self.profile.selects(&opening.epd, hello.certificate) {
+            return;
+        }
+        let Some(epd) = self.profile.canonical_epd(hello.certificate) else { return };
+        let rng = &mut self.rng;
+        let begun = self.profile.initiate(hello.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
+        let work = match begun {
+            Ok(work) => work,
+            Err(error) => {
+                debug!("session {id}: can't agree on keys with {}: {error}", meta.from);
+                self.abort_session(now, id, CloseReason::Keying);
+                return;
+            }
+        };
+        session.state = State::Keying;
+        session.epd = epd.into();
+        session.certificate = Bytes::copy_from_slice(hello.certificate);
+        session.path = Path::new(meta.interface, meta.from, meta.dst_ip);
+        session.timers.stop(Timer::Startup);
+        opening.cookie = hello.cookie.to_vec();
+        let (near_id, cookie) = (session.near_id, opening.cookie.clone());
+        let certificate = self.profile.certificate().to_vec();
+        let signatures = self.profile.signatures();
+        self.jobs.push(Owner::Offer(id), move || -> OfferResult {
+            let offer = work()?;
+            let mut parameters = Vec::new();
+            IIKeying::write_parameters(near_id, &cookie, &certificate, &offer.component, &mut parameters);
+            let signature = signatures.sign(&parameters);
+            Ok(Offered {
+                component: offer.component,
+                secret: super::jobs::Secret(offer.secret),
+                parameters,
+                signature,
+            })
+        });
+        self.touch(now, id);
+    }
+
+    pub(super) fn offer_done(&mut self, now: Time, id: SessionId, result: OfferResult) {
+        match result {
+            Ok(offered) => {
+                let mut chunk = Vec::new();
+                IIKeying::write_to(&offered.parameters, &offered.signature, &mut chunk);
+                if let Some(opening) = self.keying(id) {
+                    opening.offer = Some(offered);
+                    self.start_keying(now, id, chunk);
+                }
+            }
+            Err(error) => {
+                debug!("session {id}: keying failed: {error}");
+                self.abort_session(now, id, CloseReason::Keying);
+            }
+        }
+    }
+
+    fn keying(&mut self, id: SessionId) -> Option<&mut Opening> {
+        let session = self.sessions.get_mut(id).filter(|session| session.state == State::Keying)?;
+        session.opening.as_deref_mut()
+    }
+
+    fn start_keying(&mut self, now: Time, id: SessionId, chunk: Vec<u8>) {
+        if chunk.len() + 8 > crate::config::MAX_STARTUP_PACKET {
+            debug!("session {id}: the keying packet is too long");
+            return self.abort_session(now, id, CloseReason::Keying);
+        }
+        let Some(opening) = self.keying(id) else { return };
+        opening.keying = Some((chunk, Retry::new(now)));
+        self.resend_startup(now, id);
+        self.touch(now, id);
+    }
+
+    /// The responder wants another cookie: once, and only for the one that was used.
+    pub(super) fn on_cookie_change(&mut self, id: SessionId, change: &CookieChange<'_>) {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.state == State::Keying) else {
+            return;
+        };
+        let near_id = session.near_id;
+        let Some(opening) = &mut session.opening else { return };
+        let Some(offer) = &opening.offer else { return };
+        if opening.cookie_changed || opening.cookie != change.old {
+            return;
+        }
+        opening.cookie_changed = true;
+        opening.cookie = change.new.to_vec();
+        let certificate = self.profile.certificate();
+        let mut parameters = Vec::new();
+        IIKeying::write_parameters(near_id, change.new, certificate, &offer.component, &mut parameters);
+        let signatures = self.profile.signatures();
+        self.jobs.push(Owner::Resign(id), move || -> ResignResult {
+            let signature = signatures.sign(&parameters);
+            (parameters, signature)
+        });
+    }
+
+    pub(super) fn resign_done(&mut self, now: Time, id: SessionId, (parameters, signature): ResignResult) {
+        let mut chunk = Vec::new();
+        IIKeying::write_to(&parameters, &signature, &mut chunk);
+        self.start_keying(now, id, chunk);
+    }
+
+    /// The responder's keying.
+    pub(super) fn on_rikeying(&mut self, id: SessionId, keying: &RIKeying<'_>) {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.state == State::Keying) else {
+            return;
+        };
+        let Some(opening) = &mut session.opening else { return };
+        let Some(offer) = &opening.offer else { return };
+        if opening.concluding || opening.conclusions >= MAX_CONCLUSIONS || keying.session_id == 0 {
+            return;
+        }
+        opening.concluding = true;
+        opening.conclusions += 1;
+        session.far_id = keying.session_id;
+        let work = self.profile.conclude(&offer.secret.0, keying.component);
+        let signatures = self.profile.signatures();
+        let certificate = session.certificate.clone();
+        let signed = [keying.signed, &offer.component].concat();
+        let signature = keying.signature.to_vec();
+        self.jobs.push(Owner::Conclude(id), move || -> ConcludeResult {
+            if !signatures.verify(&certificate, &signed, &signature) {
+                return Err(crate::crypto::KeyingError::BadSignature);
+            }
+            work()
+        });
+    }
+
+    pub(super) fn conclude_done(&mut self, now: Time, id: SessionId, result: ConcludeResult) {
+        let Some(opening) = self.keying(id) else { return };
+        opening.concluding = false;
+        match result {
+            Err(error) => debug!("session {id}: the responder's keying is not acceptable: {error}"),
+            Ok(keys) => {
+                let early = core::mem::take(&mut opening.early);
+                let key = self.profile.install(keys);
+                let flows = self.open_session(now, id, key);
+                for flow in flows {
+                    let _ = self.attach(now, id, flow);
+                }
+                for (meta, mut packet) in early {
+                    self.on_session_packet(now, &meta, id, &mut packet);
+                }
+            }
+        }
+    }
+
+    /// Keeps a packet that came before the session's keys.
+    pub(super) fn keep_early(&mut self, meta: &RecvMeta, id: SessionId, sealed: Vec<u8>) {
+        let limit = self.config.limits.early_packets;
+        if let Some(opening) = self.keying(id) {
+            if opening.early.len() >= limit {
+                opening.early.pop_front();
+            }
+            opening.early.push_back((*meta, sealed));
+        }
+    }
+
+    /// Forgets what an opening session is known by.
+    pub(super) fn forget_opening(&mut self, opening: &Opening) {
+        self.index.by_tag.remove(&opening.tag);
+    }
+}

@@ -1,0 +1,357 @@
+//! The endpoint: all sessions behind one certificate (RFC 7016 section 3.1).
+
+mod control;
+mod cookie;
+mod demux;
+mod handles;
+mod hello;
+mod initiator;
+mod jobs;
+mod near_id;
+mod responder;
+mod stats;
+mod timeouts;
+mod transmit;
+
+use core::fmt;
+use core::net::SocketAddr;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+
+use bytes::Bytes;
+use rand::rngs::ChaCha20Rng;
+use rand::{Rng, SeedableRng};
+use rtmfp_base::{Arena, InterfaceId, Tag, Time};
+
+pub use demux::{Disposition, DropReason};
+pub use handles::{Receipt, RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
+pub(crate) use initiator::Opening;
+pub use stats::Stats;
+
+use crate::config::{Config, MAX_METADATA};
+use crate::crypto::Profile;
+use crate::event::{CloseReason, Event};
+use crate::ids::SessionKind;
+use crate::recv::State as RecvState;
+use crate::send::SendFlow;
+use crate::session::{Flows, Session, State};
+use crate::{Priority, RecvFlowId, SendFlowId, SessionId};
+
+/// How a new sending flow is to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FlowSpec {
+    /// What the far end is told about it, at most [`MAX_METADATA`] bytes.
+    pub metadata: Bytes,
+    /// Its priority.
+    pub priority: Priority,
+}
+
+/// Why a flow was not opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenFlowError {
+    /// The endpoint is shutting down.
+    #[error("the endpoint is shutting down")]
+    ShuttingDown,
+    /// The metadata is too long.
+    #[error("a flow's metadata has at most {MAX_METADATA} bytes")]
+    LongMetadata,
+    /// There are as many sessions, or flows in the session, as allowed.
+    #[error("as many sessions or flows as allowed are open")]
+    Limit,
+    /// The session is not open, or the flow to answer is not.
+    #[error("the session or the flow to answer is not open")]
+    NotOpen,
+}
+
+/// How to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shutdown {
+    /// Close each session and wait for the other ends to confirm, 90 seconds at most.
+    Orderly,
+    /// Tell the other ends once and forget them.
+    Abrupt,
+}
+
+/// Why [`Endpoint::poll_timeout`] wants to be called, for logs.
+pub type TimeoutReason = &'static str;
+
+/// An RTMFP endpoint, without I/O.
+///
+/// After any input, poll events, then jobs, then transmissions, then the timeout.
+pub struct Endpoint {
+    profile: Box<dyn Profile>,
+    config: Config,
+    rng: ChaCha20Rng,
+    interfaces: Vec<(InterfaceId, SocketAddr)>,
+    sessions: Arena<SessionKind, Session>,
+    flows: Flows,
+    index: Index,
+    control: control::Control,
+    ready: [VecDeque<SessionId>; Priority::COUNT],
+    timers: BinaryHeap<core::cmp::Reverse<(Time, SessionId)>>,
+    jobs: jobs::Jobs,
+    hellos: hello::Hellos,
+    near_ids: near_id::NearIds,
+    critical: Critical,
+    shutdown: Option<bool>,
+    /// The flow of the offer that was polled last.
+    offered: Option<RecvFlowId>,
+    sealings: Vec<crate::crypto::Sealing>,
+    stats: Stats,
+}
+
+/// Sessions by what packets name them with.
+#[derive(Debug, Default)]
+struct Index {
+    /// Opening sessions by the tag of their hellos.
+    by_tag: HashMap<[u8; 16], SessionId>,
+    /// Sessions by the Endpoint Discriminator that they were opened to, and by their far end's canonical one.
+    by_epd: HashMap<Bytes, SessionId>,
+    /// As responder: by the initiator's address and session id.
+    by_initiator: HashMap<(SocketAddr, u32), SessionId>,
+}
+
+/// Time critical data of all sessions (RFC 7016 section 3.5.2.1).
+#[derive(Debug, Default)]
+struct Critical {
+    /// When any session sent some.
+    sent: Option<Time>,
+    /// The session that received some last, and when another one did.
+    received: Option<(SessionId, Time)>,
+    received_other: Option<Time>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("sessions", &self.sessions.len())
+            .field("send_flows", &self.flows.send.len())
+            .field("recv_flows", &self.flows.recv.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// An endpoint with the identity of a profile. All its secrets and random numbers come from `seed`: fill it from
+    /// the system in a program, from the test's number in a simulation.
+    pub fn new(config: Config, profile: Box<dyn Profile>, seed: [u8; 32], now: Time) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
+        let near_ids = near_id::NearIds::new(&mut rng);
+        Self {
+            profile,
+            config,
+            rng,
+            interfaces: Vec::new(),
+            sessions: Arena::new(),
+            flows: Flows::default(),
+            index: Index::default(),
+            control: control::Control::default(),
+            ready: Default::default(),
+            timers: BinaryHeap::new(),
+            jobs: jobs::Jobs::default(),
+            hellos,
+            near_ids,
+            critical: Critical::default(),
+            shutdown: None,
+            offered: None,
+            sealings: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Says that datagrams can be sent from and arrive at an interface with a local address. Hellos go out from every
+    /// interface of the receiver's address family.
+    pub fn add_interface(&mut self, interface: InterfaceId, local: SocketAddr) {
+        self.interfaces.retain(|&(id, _)| id != interface);
+        self.interfaces.push((interface, local));
+    }
+
+    /// The cryptography profile.
+    pub fn profile(&self) -> &dyn Profile {
+        &*self.profile
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How many sessions there are, with those that open or close.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The ids of the open sessions.
+    pub fn open_sessions(&self) -> Vec<SessionId> {
+        self.sessions.iter().filter(|(_, s)| s.is_open()).map(|(id, _)| id).collect()
+    }
+
+    /// What has happened, if anything. A flow that was offered by the event before and not answered since is rejected.
+    pub fn poll_event(&mut self, now: Time) -> Option<Event> {
+        if let Some(flow) = self.offered.take()
+            && self.flows.recv.get(flow).is_some_and(|f| f.state == RecvState::Offered)
+        {
+            self.reject(now, flow, 0);
+        }
+        let event = self.flows.events.pop_front();
+        if let Some(Event::FlowOffered { flow, .. }) = event {
+            self.offered = Some(flow);
+        }
+        event.or_else(|| self.shut_down_event())
+    }
+
+    fn shut_down_event(&mut self) -> Option<Event> {
+        let done = self.shutdown == Some(false) && self.sessions.is_empty() && self.control.is_empty();
+        if done {
+            self.shutdown = Some(true);
+        }
+        done.then_some(Event::ShutDown)
+    }
+
+    /// Opens a sending flow to whoever an Endpoint Discriminator selects: in an open session with it, else in a new
+    /// one. Messages can be written at once. For a new session, say where to look for the far end with
+    /// [`SendFlowRef::add_candidate`].
+    ///
+    /// # Errors
+    /// [`OpenFlowError`].
+    pub fn open_flow(
+        &mut self,
+        now: Time,
+        epd: &[u8],
+        spec: FlowSpec,
+        tag: Tag,
+    ) -> Result<SendFlowId, OpenFlowError> {
+        self.check_flow(&spec)?;
+        let existing = self.index.by_epd.get(epd).copied().filter(|&id| {
+            let state = self.sessions.get(id).map(|session| session.state);
+            matches!(state, Some(State::Open | State::Hello | State::Keying))
+        });
+        let capacity = self.config.send_capacity;
+        let flow = SendFlow::new(Bytes::copy_from_slice(epd), spec.metadata, tag, spec.priority, capacity);
+        let session = match existing {
+            Some(session) => session,
+            None => self.begin_opening(now, Bytes::copy_from_slice(epd))?,
+        };
+        let id = self.flows.send.insert(flow);
+        self.attach(now, session, id)?;
+        Ok(id)
+    }
+
+    fn check_flow(&self, spec: &FlowSpec) -> Result<(), OpenFlowError> {
+        if self.shutdown.is_some() {
+            return Err(OpenFlowError::ShuttingDown);
+        }
+        if spec.metadata.len() > MAX_METADATA {
+            return Err(OpenFlowError::LongMetadata);
+        }
+        Ok(())
+    }
+
+    /// Puts a new flow into a session that is open or will be.
+    fn attach(&mut self, now: Time, session: SessionId, id: SendFlowId) -> Result<(), OpenFlowError> {
+        let limit = self.config.limits.send_flows;
+        let Some(open) = self.sessions.get_mut(session) else { return Err(OpenFlowError::NotOpen) };
+        let attached = if open.is_open() {
+            open.bind(&mut self.flows, id, limit)
+        } else {
+            let opening = open.opening.as_mut().filter(|opening| opening.flows.len() < limit);
+            opening.is_some_and(|opening| {
+                opening.flows.push(id);
+                true
+            })
+        };
+        if !attached {
+            self.flows.send.remove(id);
+            return Err(OpenFlowError::Limit);
+        }
+        if let Some(flow) = self.flows.send.get_mut(id) {
+            flow.session = Some(session);
+        }
+        self.touch(now, session);
+        Ok(())
+    }
+
+    /// Takes an offered flow. Its messages come with `tag`.
+    pub fn accept(&mut self, now: Time, flow: RecvFlowId, tag: Tag) {
+        let Some(offer) = self.flows.recv.get_mut(flow) else { return };
+        if offer.state != RecvState::Offered {
+            return;
+        }
+        offer.state = RecvState::Open;
+        offer.tag = tag;
+        offer.deliver();
+        let session = offer.session;
+        if let Some(open) = self.sessions.get_mut(session) {
+            open.settle_recv(now, &mut self.flows, flow);
+        }
+        self.touch(now, session);
+    }
+
+    /// Refuses an offered flow, or an accepted one at any time. The far end gets the code.
+    pub fn reject(&mut self, now: Time, flow: RecvFlowId, code: u64) {
+        let Some(refused) = self.flows.recv.get_mut(flow) else { return };
+        let session = refused.session;
+        let Some(open) = self.sessions.get_mut(session) else { return };
+        open.receiving.buffered -= refused.buffered();
+        refused.reject(code);
+        let wire_id = refused.wire_id;
+        open.owe_ack(now, wire_id, true);
+        open.settle_recv(now, &mut self.flows, flow);
+        self.touch(now, session);
+    }
+
+    /// Ends all sessions and takes no new ones. [`Event::ShutDown`] tells when all is done.
+    pub fn shutdown(&mut self, now: Time, how: Shutdown) {
+        self.shutdown.get_or_insert(false);
+        for id in self.sessions.ids() {
+            match how {
+                Shutdown::Orderly => self.close_session(now, id, CloseReason::Near),
+                Shutdown::Abrupt => self.abort_session(now, id, CloseReason::Near),
+            }
+        }
+    }
+
+    /// Random bytes.
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// After anything has changed about a session: puts it into the ready list and arms its timer.
+    fn touch(&mut self, now: Time, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if let Some(priority) = session.interest()
+            && session.queued & (1 << priority) == 0
+        {
+            session.queued |= 1 << priority;
+            self.ready[priority].push_back(id);
+        }
+        let (at, _) = session.timers.next();
+        let at = at.max(now);
+        if at < session.timers.armed && !at.is_never() {
+            session.timers.armed = at;
+            self.timers.push(core::cmp::Reverse((at, id)));
+        }
+    }
+
+    /// Whether the far end of a session should be told that others send it time critical data.
+    fn reverse_notice(&self, id: SessionId, now: Time) -> bool {
+        let fresh = |at: Time| now.since(at) < crate::session::TIME_CRITICAL_MEMORY;
+        match self.critical.received {
+            Some((session, at)) if session != id => fresh(at),
+            Some(_) => self.critical.received_other.is_some_and(fresh),
+            None => false,
+        }
+    }
+
+    fn note_time_critical(&mut self, id: SessionId, now: Time) {
+        if let Some((session, at)) = self.critical.received
+            && session != id
+        {
+            self.critical.received_other = Some(at);
+        }
+        self.critical.received = Some((id, now));
+    }
+}

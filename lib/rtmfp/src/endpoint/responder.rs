@@ -1,0 +1,199 @@
+//! Opening a session as responder (RFC 7016 section 3.5.1.1.2).
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use log::debug;
+use rtmfp_base::{RecvMeta, Time};
+
+use super::Endpoint;
+use super::cookie::Verdict;
+use super::jobs::{Owner, RespondResult, Responded};
+use crate::SendFlowId;
+use crate::SessionId;
+use crate::crypto::{DEFAULT_KEY, KeyId, KeyingError};
+use crate::event::{CloseReason, Event};
+use crate::session::{Path, Role, State, Timer};
+use crate::wire::{Chunk, CookieChange, IIKeying, RIKeying};
+
+/// A far end that never uses its session is forgotten after this.
+const UNUSED: Duration = Duration::from_secs(95);
+
+impl Endpoint {
+    /// The initiator's keying: with a good cookie, public-key work begins.
+    pub(super) fn on_iikeying(&mut self, now: Time, meta: &RecvMeta, keying: &IIKeying<'_>) {
+        if self.shutdown.is_some() || keying.session_id == 0 {
+            return;
+        }
+        let (current, previous) = self.hellos.cookies(&mut self.rng, now);
+        let profile = &*self.profile;
+        let mut verdict = current.check(profile, now, meta.from, keying.cookie);
+        if verdict == Verdict::Bad {
+            verdict = previous.check(profile, now, meta.from, keying.cookie);
+        }
+        match verdict {
+            Verdict::Good => {}
+            Verdict::Bad => {
+                self.stats.bad_cookies += 1;
+                return;
+            }
+            Verdict::OtherAddress => {
+                let new = current.make(profile, now, meta.from);
+                let mut chunk = Vec::new();
+                Chunk::CookieChange(CookieChange { old: keying.cookie, new: &new }).write(&mut chunk);
+                return self.send_startup(meta, meta.from, keying.session_id, chunk);
+            }
+        }
+        if self.answer_again(meta, keying) {
+            return;
+        }
+        self.begin_responding(now, meta, keying);
+    }
+
+    /// A repeated IIKeying gets the answer that was given before, or waits for it. Answers whether it was one.
+    fn answer_again(&mut self, meta: &RecvMeta, keying: &IIKeying<'_>) -> bool {
+        let Some(&id) = self.index.by_initiator.get(&(meta.from, keying.session_id)) else { return false };
+        let Some(session) = self.sessions.get(id) else { return false };
+        if session.certificate != keying.certificate {
+            return false;
+        }
+        match &session.answer {
+            Some(answer) if answer.1 == keying.component => {
+                let chunk = answer.0.clone();
+                self.send_startup(meta, meta.from, keying.session_id, chunk);
+                true
+            }
+            Some(_) => false,
+            None => session.state == State::Responding,
+        }
+    }
+
+    fn begin_responding(&mut self, now: Time, meta: &RecvMeta, keying: &IIKeying<'_>) {
+        if self.jobs.responding() >= self.config.limits.handshakes {
+            self.stats.limited_handshakes += 1;
+            return;
+        }
+        let Some(epd) = self.profile.canonical_epd(keying.certificate) else {
+            self.stats.failed_handshakes += 1;
+            return;
+        };
+        let rng = &mut self.rng;
+        let begun = self.profile.respond(keying.certificate, keying.component, &mut |bytes| {
+            rand::Rng::fill_bytes(rng, bytes);
+        });
+        let work = match begun {
+            Ok(work) => work,
+            Err(error) => {
+                debug!("{}: keying is not acceptable: {error}", meta.from);
+                self.stats.failed_handshakes += 1;
+                return;
+            }
+        };
+        let path = Path::new(meta.interface, meta.from, meta.dst_ip);
+        let Some(id) = self.new_session(now, Role::Responder, &path) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.far_id = keying.session_id;
+        session.epd = epd.into();
+        session.certificate = Bytes::copy_from_slice(keying.certificate);
+        let near_id = session.near_id;
+        self.index.by_initiator.insert((meta.from, keying.session_id), id);
+        let signatures = self.profile.signatures();
+        let (signed, signature) = (keying.signed.to_vec(), keying.signature.to_vec());
+        let (certificate, component) = (keying.certificate.to_vec(), keying.component.to_vec());
+        self.jobs.push(Owner::Respond(id), move || -> RespondResult {
+            if !signatures.verify(&certificate, &signed, &signature) {
+                return Err(KeyingError::BadSignature);
+            }
+            let answer = work()?;
+            let mut parameters = Vec::new();
+            RIKeying::write_parameters(near_id, &answer.component, &mut parameters);
+            let mut signed = parameters.clone();
+            signed.extend_from_slice(&component);
+            let mut chunk = Vec::new();
+            RIKeying::write_to(&parameters, &signatures.sign(&signed), &mut chunk);
+            Ok(Responded { chunk, keys: answer.keys, component })
+        });
+    }
+
+    pub(super) fn respond_done(&mut self, now: Time, id: SessionId, result: RespondResult) {
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Responding) else {
+            return;
+        };
+        match result {
+            Err(error) => {
+                debug!("{}: keying failed: {error}", session.path.to);
+                self.stats.failed_handshakes += 1;
+                self.remove_session(id);
+            }
+            Ok(Responded { chunk, keys, component }) => {
+                session.answer = Some(Box::new((chunk.clone(), component)));
+                let (interface, from, dst_ip) =
+                    (session.path.interface, session.path.to, session.path.src_ip);
+                let far_id = session.far_id;
+                let key = self.profile.install(keys);
+                self.open_session(now, id, key);
+                let meta = RecvMeta { interface, from, dst_ip, ecn: rtmfp_base::Ecn::NotEct };
+                self.send_startup(&meta, from, far_id, chunk);
+            }
+        }
+    }
+
+    /// The session has keys: it is open. Answers the flows that waited for it.
+    pub(super) fn open_session(&mut self, now: Time, id: SessionId, key: KeyId) -> Vec<SendFlowId> {
+        let Some(session) = self.sessions.get_mut(id) else { return Vec::new() };
+        session.key = key;
+        session.state = State::Open;
+        session.timers.stop_all();
+        session.start_timers(now);
+        let opening = session.opening.take();
+        let initiator = session.role == Role::Initiator;
+        if initiator {
+            self.stats.opened_sessions += 1;
+        } else {
+            session.timers.set(Timer::Deadline, now + UNUSED);
+            self.stats.accepted_sessions += 1;
+        }
+        self.index.by_epd.insert(session.epd.clone(), id);
+        self.flows.events.push_back(Event::SessionOpened { session: id, initiator });
+        self.touch(now, id);
+        let Some(opening) = opening else { return Vec::new() };
+        self.forget_opening(&opening);
+        opening.flows
+    }
+
+    /// A packet with the session's keys has come.
+    pub(super) fn prove_session(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && !session.life.proven
+        {
+            session.life.proven = true;
+            session.timers.stop(Timer::Deadline);
+        }
+    }
+
+    /// Takes a session out of everything. Its flows must have been ended.
+    pub(super) fn remove_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(id) else { return };
+        if session.key != DEFAULT_KEY {
+            self.profile.remove(session.key);
+        }
+        if let Some(opening) = &session.opening {
+            self.forget_opening(opening);
+        }
+        let initiator = (session.path.to, session.far_id);
+        if self.index.by_initiator.get(&initiator) == Some(&id) {
+            self.index.by_initiator.remove(&initiator);
+        }
+        for epd in [&session.epd, &session.requested] {
+            if self.index.by_epd.get(epd) == Some(&id) {
+                self.index.by_epd.remove(epd);
+            }
+        }
+        self.stats.closed_sessions += 1;
+    }
+
+    /// Whether the reason is worth an event: sessions that the application never heard of just vanish.
+    pub(super) fn tell_closed(&mut self, id: SessionId, reason: CloseReason) {
+        self.flows.events.push_back(Event::SessionClosed { session: id, reason });
+    }
+}

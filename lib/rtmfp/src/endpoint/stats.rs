@@ -1,0 +1,76 @@
+//! What an endpoint counts.
+
+use rtmfp_base::{Counters, Visit};
+
+macro_rules! stats {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Counters of an endpoint, since its start.
+        #[derive(Clone, Debug, Default, Eq, PartialEq)]
+        pub struct Stats {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Counters for Stats {
+            fn visit(&self, visit: &mut Visit<'_>) {
+                $(visit(stringify!($name), self.$name);)+
+            }
+        }
+    };
+}
+
+stats! {
+    /// Datagrams received, with those that were dropped.
+    received_datagrams,
+    /// Their bytes.
+    received_bytes,
+    /// Datagrams sent.
+    sent_datagrams,
+    /// Their bytes.
+    sent_bytes,
+    /// Sessions opened as initiator.
+    opened_sessions,
+    /// Sessions opened as responder.
+    accepted_sessions,
+    /// Sessions that ended, whether or not they ever were open.
+    closed_sessions,
+    /// Fragments of user data found lost.
+    lost_fragments,
+    /// Retransmission alarms with data outstanding.
+    timeouts,
+    /// Datagrams for no session of this endpoint.
+    unknown_sessions,
+    /// Packets that could not be opened: malformed, forged or with the keys of another session.
+    unauthentic_packets,
+    /// Packets with a sequence number that was used.
+    replayed_packets,
+    /// Packets whose header is malformed or whose mode is not the other end's.
+    malformed_packets,
+    /// Chunks that could not be parsed.
+    malformed_chunks,
+    /// Next User Data chunks that follow no good data chunk.
+    stray_next_data,
+    /// Acknowledgements of what was never sent.
+    acks_of_unsent,
+    /// Fragments for which there was no room: the sender ignored the window, or left too many holes.
+    data_without_room,
+    /// Messages over the limit; their flows were rejected.
+    oversized_messages,
+    /// Receiving flows refused or rejected without asking the application.
+    refused_flows,
+    /// Hellos that select nobody here.
+    unselected_hellos,
+    /// Hellos not answered because too many came.
+    limited_hellos,
+    /// Keying with a cookie that is not ours or too old.
+    bad_cookies,
+    /// Keying not begun because too much was under way.
+    limited_handshakes,
+    /// Keying that failed: certificate, keys or policy of the other end.
+    failed_handshakes,
+    /// Sessions refused because there are as many as allowed.
+    limited_sessions,
+    /// Pings not answered because too many came.
+    limited_pings,
+    /// Control packets dropped because too many wait.
+    limited_control,
+}

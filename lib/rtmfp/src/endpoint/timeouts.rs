@@ -1,0 +1,188 @@
+//! Timers of sessions, and the ways in which a session ends.
+
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use rtmfp_base::Time;
+
+use super::{Endpoint, TimeoutReason};
+use crate::SessionId;
+use crate::event::CloseReason;
+use crate::session::{CLOSE_LIMIT, CLOSE_PERIOD, State, Timer};
+use crate::wire::Chunk;
+
+/// How long the packet that tells of an abort may wait for its turn.
+const ABORT_LINGER: Duration = Duration::from_millis(100);
+
+/// Sessions whose timers are served in one call.
+const TURN: usize = 1024;
+
+impl Endpoint {
+    /// When [`Self::handle_timeout`] wants to be called, and why.
+    pub fn poll_timeout(&mut self) -> Option<(Time, TimeoutReason)> {
+        while let Some(&Reverse((at, id))) = self.timers.peek() {
+            let Some(session) = self.sessions.get_mut(id) else {
+                self.timers.pop();
+                continue;
+            };
+            let (next, timer) = session.timers.next();
+            if at < session.timers.armed || next > at {
+                // An older entry, or the timer has moved later since.
+                self.timers.pop();
+                if at >= session.timers.armed && !next.is_never() {
+                    session.timers.armed = next;
+                    self.timers.push(Reverse((next, id)));
+                } else if next.is_never() {
+                    session.timers.armed = Time::MAX;
+                }
+                continue;
+            }
+            return Some((at, timer.name()));
+        }
+        None
+    }
+
+    /// Serves the timers that are due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        for _ in 0..TURN {
+            let Some(&Reverse((at, id))) = self.timers.peek() else { break };
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            let Some(session) = self.sessions.get_mut(id) else { continue };
+            if at != session.timers.armed {
+                continue; // An entry that was replaced by an earlier one.
+            }
+            session.timers.armed = Time::MAX;
+            while let Some(timer) = self.sessions.get_mut(id).and_then(|s| s.timers.take_due(now)) {
+                self.fire(now, id, timer);
+            }
+            self.touch(now, id);
+        }
+    }
+
+    fn fire(&mut self, now: Time, id: SessionId, timer: Timer) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        match timer {
+            Timer::Startup => self.resend_startup(now, id),
+            Timer::Deadline => {
+                let reason =
+                    if session.is_open() { CloseReason::NeverUsed } else { CloseReason::OpenTimeout };
+                self.abort_session(now, id, reason);
+            }
+            Timer::Retransmit => self.on_retransmission_alarm(now, id),
+            Timer::Acknowledge => session.acks.now = true,
+            Timer::Keepalive => self.on_keepalive(now, id),
+            Timer::Idle => {
+                let idle_at = session.life.flowless_since + session.config.idle_limit;
+                if !session.is_flowless() {
+                    // Set again when the last flow goes.
+                } else if idle_at <= now {
+                    self.close_session(now, id, CloseReason::Idle);
+                } else {
+                    session.timers.set(Timer::Idle, idle_at);
+                }
+            }
+            Timer::Close => self.on_close_timer(now, id),
+            Timer::Pace => session.refill_paced(now),
+            Timer::Probe => {
+                for flow_id in session.due_probes(now, &mut self.flows) {
+                    self.send_session_chunk(id, &Chunk::BufferProbe { flow_id });
+                }
+            }
+            Timer::Expiry => session.expire_messages(now, &mut self.flows),
+            Timer::Linger => session.end_lingering(now),
+        }
+    }
+
+    /// RFC 7016 section 3.6.2.6, and the dead peer's clock.
+    fn on_retransmission_alarm(&mut self, now: Time, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.is_open()) else { return };
+        session.refill_burst();
+        let waiting = session.flight.outstanding > 0 || session.life.ping_outstanding;
+        if waiting {
+            let since = *session.life.waiting_since.get_or_insert(now);
+            if now.since(since) >= session.config.retransmit_limit {
+                return self.close_session(now, id, CloseReason::Unresponsive);
+            }
+        }
+        let losses = session.lose_everything(now, &mut self.flows);
+        self.stats.lost_fragments += losses.fragments;
+        session.congestion.on_timeout(now, waiting);
+        if !waiting {
+            session.life.waiting_since = None;
+            session.arm_keepalive(now);
+            return;
+        }
+        self.stats.timeouts += 1;
+        session.path.back_off();
+        session.timers.set(Timer::Retransmit, now + session.path.erto);
+        if session.life.ping_outstanding {
+            self.send_session_chunk(id, &Chunk::Ping(&[]));
+        }
+    }
+
+    fn on_keepalive(&mut self, now: Time, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.is_open()) else { return };
+        if now < session.life.last_sent + session.config.keepalive {
+            return session.arm_keepalive(now);
+        }
+        session.life.last_sent = now;
+        session.life.ping_outstanding = true;
+        session.life.waiting_since.get_or_insert(now);
+        session.timers.set(Timer::Retransmit, now + session.path.erto);
+        session.arm_keepalive(now);
+        self.send_session_chunk(id, &Chunk::Ping(&[]));
+    }
+
+    fn on_close_timer(&mut self, now: Time, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        match session.state {
+            State::NearClose if now.since(session.life.closing_since) < CLOSE_LIMIT => {
+                session.timers.set(Timer::Close, now + CLOSE_PERIOD);
+                self.send_session_chunk(id, &Chunk::Close);
+            }
+            _ => self.remove_session(id),
+        }
+    }
+
+    /// Closes a session in order; one that is not open yet ends at once.
+    pub(super) fn close_session(&mut self, now: Time, id: SessionId, reason: CloseReason) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        match session.state {
+            State::Open => {
+                session.begin_near_close(now, &mut self.flows);
+                self.tell_closed(id, reason);
+                self.touch(now, id);
+            }
+            State::NearClose | State::FarCloseLinger => {}
+            State::Hello | State::Keying | State::Responding => self.abort_session(now, id, reason),
+        }
+    }
+
+    /// Ends a session at once; the far end is told once if the session was open.
+    pub(super) fn abort_session(&mut self, now: Time, id: SessionId, reason: CloseReason) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let state = session.state;
+        if let Some(opening) = &mut session.opening {
+            for flow in core::mem::take(&mut opening.flows) {
+                self.flows.fail_send(flow);
+            }
+        }
+        session.end_flows(&mut self.flows);
+        match state {
+            State::Open | State::NearClose => {
+                // The packet needs the keys until it was sent: linger as if the far end had closed.
+                session.begin_far_close(now, &mut self.flows);
+                session.timers.set(Timer::Close, now + ABORT_LINGER);
+                self.send_session_chunk(id, &Chunk::CloseAck);
+            }
+            _ => self.remove_session(id),
+        }
+        if !matches!(state, State::NearClose | State::FarCloseLinger | State::Responding) {
+            self.tell_closed(id, reason);
+        }
+        self.touch(now, id);
+    }
+}
