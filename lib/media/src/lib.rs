@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod amf0;
+pub mod command;
+pub mod control;
+pub mod data;
 pub mod message;
 
 pub use message::TcMessage;

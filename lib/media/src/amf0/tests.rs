@@ -230,10 +230,10 @@ enum Tree {
     Date(u64, i16),
     Reference(u16),
     Simple(u8),
-    Object(Vec<(Vec<u8>, Tree)>),
-    Typed(Vec<u8>, Vec<(Vec<u8>, Tree)>),
-    Ecma(Vec<(Vec<u8>, Tree)>),
-    Array(Vec<Tree>),
+    Object(Vec<(Vec<u8>, Self)>),
+    Typed(Vec<u8>, Vec<(Vec<u8>, Self)>),
+    Ecma(Vec<(Vec<u8>, Self)>),
+    Array(Vec<Self>),
 }
 
 impl Tree {
