@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
 use super::*;
 use crate::message::TcMessage;
 
@@ -132,4 +135,32 @@ fn the_rest_is_a_slice_of_the_payload() {
     let payload = play("live").payload();
     let command = Command::parse(kind::COMMAND, &payload, &LIMITS).unwrap();
     assert_eq!(payload.slice_ref(command.rest()), b"\x05\x02\0\x04live"[..]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 10_000,
+        rng_seed: RngSeed::Fixed(20),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_bytes_can_follow_the_name(
+        rest in prop::collection::vec(prop_oneof![2 => 0..0x12_u8, 1 => any::<u8>()], 0..100), extended: bool,
+    ) {
+        let head: &[u8] = if extended { b"\0\x02\0\x01a\0\0\0\0\0\0\0\0\0" } else { b"\x02\0\x01a" };
+        let payload = [head, &rest].concat();
+        let kind = if extended { kind::COMMAND_EXTENDED } else { kind::COMMAND };
+        let Ok(command) = Command::parse(kind, &payload, &LIMITS) else {
+            prop_assert!(!extended, "name and transaction id are there");
+            return Ok(());
+        };
+        let _ = (command.object(), command.argument(1), command.info());
+        if let Ok(changed) = command.with_object_member("tcUrl", "x") {
+            let changed = Command::parse(kind, &changed, &LIMITS).unwrap();
+            prop_assert_eq!(changed.name, command.name);
+            prop_assert_eq!(changed.object().unwrap().get("tcUrl"), Some("x".into()));
+        }
+    }
 }
