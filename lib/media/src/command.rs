@@ -1,5 +1,26 @@
 //! Command messages (types 20 and 17; RTMP section 7.1.1): a name, a transaction id, a command object or null, and
 //! arguments, in AMF0. In the extended type a format byte comes first, and 0 is the only format there is.
+//!
+//! ```
+//! use rtmfp_media::amf0::{Limits, Value};
+//! use rtmfp_media::command::{self, Command, Info};
+//!
+//! let message = command::play("live").value(-2.0).message(5);
+//! let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT)?;
+//! assert_eq!((command.name, command.transaction), ("play", 0.0));
+//! assert_eq!(command.argument(0).and_then(Value::as_str), Some("live"));
+//!
+//! let info = Info::status("NetConnection.Connect.Success", "connected");
+//! let answer = command::result(1.0).value(Value::Null).object(|object| {
+//!     info.write(object);
+//!     object.put("objectEncoding", 0.0);
+//!     object.member("videoFourCcInfoMap").object(|map| _ = map.put("*", 4.0));
+//! });
+//! let answer = answer.payload();
+//! let answer = Command::parse(20, &answer, &Limits::DEFAULT)?;
+//! assert_eq!(answer.info(), Some(info));
+//! # Ok::<(), command::CommandError>(())
+//! ```
 
 mod build;
 
