@@ -147,6 +147,10 @@ fn multitrack_messages_are_classified_by_their_inner_packet_type() {
     assert_eq!(sound.class, Class::Config);
     assert_eq!(sound.tracks().map(|track| track.id).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(audio(b"\x95\x01Opus\x01frame"), (Class::AudioFrame, Some(Codec::FourCc(*b"Opus"))));
+    // A size that needs all of its three bytes.
+    let large = [&b"\x96\x11avc1\x00\x01\x02\x03"[..], &[0; 0x1_0203], b"\x01\0\0\0"].concat();
+    let lengths: Vec<_> = Media::video(&large).tracks().map(|track| track.body.len()).collect();
+    assert_eq!(lengths, [0x1_0203, 0]);
     // With a wrapper outside.
     assert_eq!(video(b"\x97\0x\x16\x01avc1\x05frame"), (Class::KeyFrame, Some(AVC1)));
 }
