@@ -143,8 +143,17 @@ pub struct StreamConfig {
     pub receive_buffer: usize,
     /// Most bytes that travel, and are handed to a service, at a time.
     pub segment: usize,
-    /// A stream whose peer acknowledges nothing for this long is closed with "connection timed out".
-    pub timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// A stream whose peer leaves bytes, or keep-alive probes, unanswered for this long is closed.
+    pub dead_after: Duration,
+    /// Whether a peer that vanished is noticed without anything being sent to it. A host probes streams three
+    /// times in [`dead_after`](Self::dead_after).
+    pub keep_alive: bool,
+    /// How long a stream that is being finished may take until its host has taken all bytes.
+    pub flush_timeout: Duration,
+    /// How long a finished stream then waits for the other end to finish as well.
+    pub close_timeout: Duration,
 }
 
 impl Default for StreamConfig {
@@ -153,7 +162,11 @@ impl Default for StreamConfig {
             send_buffer: 64 * 1024,
             receive_buffer: 64 * 1024,
             segment: 1448,
-            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            dead_after: Duration::from_secs(30),
+            keep_alive: true,
+            flush_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use rtmfp_base::{Id, IdKind, StreamId, Time};
 
@@ -91,15 +90,40 @@ impl Conn {
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) stream: StreamId,
-    /// Whether the service still knows it; a host ends it in order when not.
+    /// Whether the service no longer knows of it; the host ends it in order.
     pub(crate) orphan: bool,
     pub(crate) established: bool,
+    pub(crate) finish: Finish,
     pub(crate) sender: Sender,
     pub(crate) receiver: Receiver,
     /// When the peer last acknowledged anything, or was first asked to.
     pub(crate) progress: Time,
+    /// Since when nothing can pass between the hosts.
+    pub(crate) cut: Option<Time>,
     /// The time of the one check in the queue that counts.
     pub(crate) check: Option<Time>,
+}
+
+/// How far [`Action::Finish`](rtmfp_base::Action::Finish) has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Finish {
+    /// Nobody asked for it.
+    No,
+    /// Asked for before there was a connection.
+    Later,
+    /// The service still has bytes, which are to be taken until this time.
+    Flushing(Time),
+    /// The host has all; the other end has until this time to finish as well.
+    Closing(Time),
+}
+
+/// Why the deadline of an end ends it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Expiry {
+    Connecting,
+    Dead,
+    Flushing,
+    Closing,
 }
 
 impl End {
@@ -108,17 +132,35 @@ impl End {
             stream,
             orphan: false,
             established,
+            finish: Finish::No,
             sender: Sender { credit: config.receive_buffer, ..Sender::default() },
             receiver: Receiver::default(),
             progress: now,
+            cut: None,
             check: None,
         }
     }
 
-    /// When to give the peer up, if it owes an answer.
-    pub(crate) fn deadline(&self, timeout: Duration) -> Option<Time> {
-        let owes = !self.established || self.sender.unacknowledged > 0 || self.sender.end_sent;
-        owes.then(|| self.progress + timeout)
+    /// When something about this end has lasted too long, if there is anything, and what.
+    pub(crate) fn deadline(&self, config: &StreamConfig) -> Option<(Time, Expiry)> {
+        if !self.established {
+            return Some((self.progress + config.connect_timeout, Expiry::Connecting));
+        }
+        let owed = self.sender.unacknowledged > 0 || self.sender.end == SentEnd::Sent;
+        let cut = self.cut.filter(|_| config.keep_alive);
+        let finish = match self.finish {
+            Finish::No | Finish::Later => None,
+            Finish::Flushing(until) => Some((until, Expiry::Flushing)),
+            Finish::Closing(until) => Some((until, Expiry::Closing)),
+        };
+        let dead = [owed.then_some(self.progress), cut].into_iter().flatten();
+        let dead = dead.map(|since| (since + config.dead_after, Expiry::Dead));
+        dead.chain(finish.filter(|_| !self.orphan)).min()
+    }
+
+    /// Whether what arrives is of no interest any more.
+    pub(crate) fn discards(&self) -> bool {
+        self.finish != Finish::No
     }
 
     /// The next thing to put on the wire.
@@ -140,10 +182,14 @@ impl End {
             sender.credit -= len;
             sender.unacknowledged += len;
             let mut bytes = buffer();
-            bytes.extend(sender.queue.drain(..len));
+            let (front, back) = sender.queue.as_slices();
+            let in_front = len.min(front.len());
+            bytes.extend_from_slice(&front[..in_front]);
+            bytes.extend_from_slice(&back[..len - in_front]);
+            sender.queue.drain(..len);
             Ordered::Data(bytes)
-        } else if sender.finishing && !sender.wanted && sender.queue.is_empty() && !sender.end_sent {
-            sender.end_sent = true;
+        } else if sender.queue.is_empty() && sender.end == SentEnd::Due {
+            sender.end = SentEnd::Sent;
             self.progress = now;
             Ordered::End
         } else {
@@ -164,10 +210,20 @@ pub(crate) struct Sender {
     pub(crate) unacknowledged: usize,
     /// Bytes that the receiver has room for.
     pub(crate) credit: usize,
-    /// Whether the end follows what is still to be sent.
-    pub(crate) finishing: bool,
-    pub(crate) end_sent: bool,
+    pub(crate) end: SentEnd,
     next: u64,
+}
+
+/// How far the end of what is sent has come.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum SentEnd {
+    /// More may be sent.
+    #[default]
+    No,
+    /// It follows what is in the queue.
+    Due,
+    Sent,
+    Acknowledged,
 }
 
 impl Sender {
@@ -189,7 +245,9 @@ pub(crate) struct Receiver {
     pub(crate) paused: bool,
     /// Arrived while the service did not read.
     pub(crate) unread: VecDeque<Vec<u8>>,
-    /// Whether the end has arrived but the service does not know.
+    /// Whether the end has arrived.
+    pub(crate) ended: bool,
+    /// Whether the service has not been told of it.
     pub(crate) end_unread: bool,
     /// Arrived before something that goes before it.
     early: BTreeMap<u64, Ordered>,

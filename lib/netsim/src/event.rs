@@ -58,6 +58,8 @@ pub(crate) enum Content {
     Reset,
     /// Something that the receiver handles in the order of the numbers.
     Ordered(u64, Ordered),
+    /// "Are you there?"
+    KeepAlive,
     /// So many bytes more have arrived, so many more have been read, and whether the end has arrived.
     Ack { arrived: usize, read: usize, end: bool },
 }
@@ -121,7 +123,7 @@ pub(crate) enum Event {
     Job(Life, Box<Job>),
     /// What a stream received while it was not read.
     Unread(ConnId, Side),
-    /// Whether the peer of a stream still answers.
+    /// The deadline of a stream's end.
     Check(ConnId, Side),
 }
 

@@ -9,9 +9,9 @@
 //! What hosts may rely on, and what holds for the run loop of programs as well:
 //!
 //! - All inputs of one instant are delivered before the service is polled.
-//! - Then it is polled for actions until there are none. Streams that can take bytes are filled, which counts
-//!   as an input: actions are polled again. Then it is polled for datagrams until a batch stays empty, and at
-//!   last for its timeout.
+//! - Then it is polled for actions until there are none, and streams that can take bytes are filled, again
+//!   until nothing comes of it; then for datagrams until a batch stays empty. If that led to new actions, all
+//!   this is done again. At last it is asked for its timeout.
 //! - Datagrams that a service still has when it closes a socket or ends are sent first.
 //!
 //! A path from one host to another has up to three links: the sender's uplink, the link of the pair, the

@@ -36,7 +36,7 @@ pub struct LinkCounters {
 
 /// Why a datagram does not pass.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Drop {
+pub(crate) enum Dropped {
     Blocked,
     Lost,
     Queue,
@@ -88,6 +88,10 @@ impl Link {
         self.last_arrival = Time::ZERO;
     }
 
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     pub(crate) fn block(&mut self) {
         self.blocked = true;
     }
@@ -99,21 +103,26 @@ impl Link {
     }
 
     /// Takes a datagram in, may damage and mark it, and says when it arrives.
-    pub(crate) fn offer(&mut self, now: Time, ecn: &mut Ecn, bytes: &mut Vec<u8>) -> Result<Passage, Drop> {
+    pub(crate) fn offer(
+        &mut self,
+        now: Time,
+        ecn: &mut Ecn,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Passage, Dropped> {
         self.counters.sent += 1;
         self.counters.sent_bytes += bytes.len() as u64;
         if self.blocked {
             self.counters.blocked += 1;
-            return Err(Drop::Blocked);
+            return Err(Dropped::Blocked);
         }
         if self.config.mtu.is_some_and(|mtu| bytes.len() > mtu) {
             self.counters.mtu_drops += 1;
-            return Err(Drop::TooLong);
+            return Err(Dropped::TooLong);
         }
         let backlog = self.datagrams.backlog(now, self.config.rate);
         if backlog > 0 && backlog.saturating_add(bytes.len()) > self.config.queue {
             self.counters.queue_drops += 1;
-            return Err(Drop::Queue);
+            return Err(Dropped::Queue);
         }
         let capable = matches!(ecn, Ecn::Ect0 | Ecn::Ect1);
         if capable && self.config.ce_threshold.is_some_and(|threshold| backlog >= threshold) {
@@ -123,7 +132,7 @@ impl Link {
         let left = self.datagrams.pass(now, bytes.len(), self.config.rate);
         if self.loses() {
             self.counters.lost += 1;
-            return Err(Drop::Lost);
+            return Err(Dropped::Lost);
         }
         self.damage(bytes);
         let at = self.travel(left);

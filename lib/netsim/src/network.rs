@@ -206,7 +206,7 @@ impl Network {
     }
 
     /// Switches a host off. It answers nothing any more, and the peers of its byte streams are not told: they
-    /// hold streams that are half open until what they send is not acknowledged for long enough.
+    /// hold streams that are half open until [`StreamConfig::dead_after`](crate::StreamConfig::dead_after).
     pub fn vanish(&mut self, host: HostId) {
         let now = self.now;
         self.log.line(now, || format!("{} vanishes", self.hosts[host.0 as usize].name));
@@ -219,11 +219,12 @@ impl Network {
         host.listeners.clear();
         host.streams.by_id.clear();
         host.streams.to_fill.clear();
+        self.find_cuts();
     }
 
     /// Switches a host on again, with a new service that knows nothing of the old one. A host that was running
-    /// [vanishes](Self::vanish) first. Peers that send on streams of its former life learn that these are
-    /// gone.
+    /// [vanishes](Self::vanish) first. Peers that send, or probe, on streams of its former life learn that
+    /// these are gone.
     pub fn restart(&mut self, id: HostId, service: Box<dyn Service>) {
         self.vanish(id);
         let host = self.host_mut(id);
@@ -231,6 +232,8 @@ impl Network {
         host.state = State::Running;
         let parked = core::mem::take(&mut host.parked);
         self.touch(id);
+        self.find_cuts();
+        self.probe(id);
         for segment in parked {
             self.queue.push(self.now, Event::Segment(segment, Stage::Arrived));
         }
@@ -296,9 +299,11 @@ impl Network {
             .configure(config);
     }
 
-    /// Blocks the link from one host to another: datagrams vanish, byte streams stand still.
+    /// Blocks the link from one host to another: datagrams vanish, byte streams stand still and die if it
+    /// lasts.
     pub fn block(&mut self, from: HostId, to: HostId) {
         self.links.get(Route { from, to }).block();
+        self.find_cuts();
     }
 
     /// Ends [`Network::block`].
@@ -306,6 +311,7 @@ impl Network {
         for segment in self.links.get(Route { from, to }).unblock() {
             self.segment_waited(segment, Stage::Between);
         }
+        self.find_cuts();
     }
 
     /// Blocks the links between two hosts in both directions.

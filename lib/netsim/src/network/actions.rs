@@ -13,19 +13,26 @@ impl Network {
         if !self.host(id).runs() {
             return;
         }
+        let mut transmit_due = true;
         loop {
+            let mut acted = self.fill_streams(id);
             while let Some(action) = self.hosts[id.0 as usize].service.poll_action(self.now) {
+                acted = true;
                 self.worked(id);
                 self.act(id, action);
                 if !self.host(id).runs() {
                     return;
                 }
             }
-            if !self.fill_streams(id) {
-                break;
+            if !acted {
+                if !transmit_due {
+                    break;
+                }
+                self.transmit(id);
             }
+            // Whatever was done may have led to datagrams, and these to actions.
+            transmit_due = acted;
         }
-        self.transmit(id);
         self.ask_for_timeout(id);
     }
 

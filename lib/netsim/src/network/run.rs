@@ -100,11 +100,11 @@ impl Network {
                 }
                 Event::Check(conn, side) => {
                     let (conn, side) = (*conn, *side);
-                    let timeout = self.config.streams.timeout;
+                    let config = self.config.streams;
                     let end = self.conns.get_mut(conn).and_then(|conn| conn.end_mut(side));
                     let end = end.filter(|end| end.check == Some(at));
                     let deadline = end.and_then(|end| {
-                        end.check = end.deadline(timeout);
+                        end.check = end.deadline(&config).map(|(at, _)| at);
                         end.check
                     });
                     (deadline, Event::Check(conn, side))
@@ -144,7 +144,7 @@ impl Network {
                 }
             }
             Event::Unread(conn, side) => self.read(conn, side),
-            Event::Check(conn, side) => self.fail(conn, side, "connection timed out"),
+            Event::Check(conn, side) => self.expire(conn, side),
         }
     }
 

@@ -2,7 +2,7 @@ use rtmfp_base::{Input, StreamId};
 
 use super::Network;
 use crate::HostId;
-use crate::conn::{ConnId, End, Side};
+use crate::conn::{ConnId, End, Finish, SentEnd, Side};
 use crate::event::{Content, Event, Ordered, Segment, SegmentId, Stage};
 
 /// How the pieces of byte streams travel, and what they do where they arrive.
@@ -61,11 +61,13 @@ impl Network {
             Content::Ordered(number, ordered) if here => self.ordered_arrived(conn, to, number, ordered),
             Content::Ack { arrived, read, end } if here => self.acknowledged(conn, to, arrived, read, end),
             // This side has ended in order and the other one does so now.
-            Content::Ordered(_, Ordered::End) => {
+            Content::Ordered(_, Ordered::End) if !here => {
                 self.send_segment(conn, to.other(), Content::Ack { arrived: 0, read: 0, end: true });
             }
-            Content::Ordered(..) => self.send_segment(conn, to.other(), Content::Reset),
-            Content::Refused | Content::Reset | Content::Ack { .. } => {}
+            Content::Ordered(..) | Content::KeepAlive if !here => {
+                self.send_segment(conn, to.other(), Content::Reset)
+            }
+            _ => {}
         }
     }
 
@@ -80,14 +82,15 @@ impl Network {
             return;
         };
         let host_id = host.life.host;
-        host.streams.accepted += 1;
         let stream = StreamId::accepted(host.streams.accepted);
+        host.streams.accepted += 1;
         host.streams.by_id.insert(stream, (id, Side::Acceptor));
         let mut end = End::new(now, stream, true, &config);
         let number = end.sender.number();
         if let Some(conn) = self.conns.get_mut(id) {
             conn.set_end(Side::Acceptor, Some(end));
         }
+        self.find_cut(id);
         self.send_segment(id, Side::Opener, Content::Ordered(number, Ordered::Accepted));
         self.tell(host_id, Input::Accepted { listener, stream, peer });
     }
@@ -110,11 +113,15 @@ impl Network {
         let Some((host, end)) = self.host_and_end(id, Side::Opener) else { return };
         end.established = true;
         end.progress = now;
-        let (stream, orphan) = (end.stream, end.orphan);
+        let (stream, orphan, finish) = (end.stream, end.orphan, end.finish);
         let Some(peer) = self.conns.get(id).map(|conn| conn.addresses[1]) else { return };
         if !orphan {
             self.tell(host, Input::Connected { stream, peer });
         }
+        if finish == Finish::Later && !orphan {
+            self.flush(id, Side::Opener);
+        }
+        self.find_cut(id);
         self.go_on(id, Side::Opener);
     }
 
@@ -125,6 +132,9 @@ impl Network {
             // Nobody will read it, as systems tell the peers of a program that has ended.
             self.remove_end(id, side);
             self.send_segment(id, side.other(), Content::Reset);
+        } else if end.discards() {
+            self.recycle(bytes);
+            self.send_segment(id, side.other(), Content::Ack { arrived, read: arrived, end: false });
         } else if end.receiver.is_behind() {
             end.receiver.unread.push_back(bytes);
             self.send_segment(id, side.other(), Content::Ack { arrived, read: 0, end: false });
@@ -138,13 +148,19 @@ impl Network {
 
     fn end_arrived(&mut self, id: ConnId, side: Side) {
         let Some((host, end)) = self.host_and_end(id, side) else { return };
-        let (stream, orphan) = (end.stream, end.orphan);
-        if end.receiver.is_behind() {
-            end.receiver.end_unread = true;
-        } else if !orphan {
-            self.tell(host, Input::EndOfStream { stream });
-        }
+        end.receiver.ended = true;
+        let (stream, finish) = (end.stream, end.finish);
         self.send_segment(id, side.other(), Content::Ack { arrived: 0, read: 0, end: true });
+        if let Finish::Closing(_) = finish {
+            self.close(id, side);
+        } else if finish == Finish::No {
+            let Some(end) = self.end_mut(id, side) else { return };
+            if end.receiver.is_behind() {
+                end.receiver.end_unread = true;
+            } else {
+                self.tell(host, Input::EndOfStream { stream });
+            }
+        }
     }
 
     /// Hands a service the next of what arrived while it did not read.
@@ -152,7 +168,7 @@ impl Network {
         let now = self.now;
         let Some((host, end)) = self.host_and_end(id, side) else { return };
         let stream = end.stream;
-        if end.receiver.paused || end.orphan {
+        if end.receiver.paused {
             return;
         }
         if let Some(bytes) = end.receiver.unread.pop_front() {
@@ -169,19 +185,18 @@ impl Network {
 
     fn acknowledged(&mut self, id: ConnId, side: Side, arrived: usize, read: usize, end_arrived: bool) {
         let now = self.now;
-        let Some((host, end)) = self.host_and_end(id, side) else { return };
+        let Some(end) = self.end_mut(id, side) else { return };
         end.progress = now;
         end.sender.unacknowledged = end.sender.unacknowledged.saturating_sub(arrived);
         end.sender.credit += read;
         if end_arrived {
-            let (stream, orphan) = (end.stream, end.orphan);
-            self.remove_end(id, side);
-            if !orphan {
-                self.tell(host, Input::Closed { stream, error: None });
+            end.sender.end = SentEnd::Acknowledged;
+            if end.orphan {
+                self.remove_end(id, side);
             }
-            return;
+        } else {
+            self.go_on(id, side);
         }
-        self.go_on(id, side);
     }
 
     /// Ends a stream that something went wrong with.

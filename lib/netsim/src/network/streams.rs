@@ -4,8 +4,9 @@ use rtmfp_base::{Input, ListenerId, StreamId};
 
 use super::Network;
 use crate::HostId;
-use crate::conn::{Conn, ConnId, End, Side};
-use crate::event::{Content, Event};
+use crate::conn::{Conn, ConnId, End, Expiry, Finish, SentEnd, Side};
+use crate::event::{Content, Event, Segment, Stage};
+use crate::link::Link;
 
 /// What services do with byte streams.
 impl Network {
@@ -63,10 +64,28 @@ impl Network {
 
     pub(super) fn finish(&mut self, id: HostId, stream: StreamId) {
         let Some((conn, side)) = self.stream(id, stream) else { return };
-        if let Some(end) = self.end_mut(conn, side) {
-            end.sender.finishing = true;
+        let Some(end) = self.end_mut(conn, side) else { return };
+        if end.finish != Finish::No {
+            return;
         }
-        self.want_write(id, stream);
+        end.finish = Finish::Later;
+        if end.established {
+            self.flush(conn, side);
+        }
+    }
+
+    /// Begins to finish: what the service still has is taken, what arrives is dropped.
+    pub(super) fn flush(&mut self, id: ConnId, side: Side) {
+        let until = self.now + self.config.streams.flush_timeout;
+        let Some((host, end)) = self.host_and_end(id, side) else { return };
+        end.finish = Finish::Flushing(until);
+        end.sender.wanted = true;
+        end.receiver.paused = false;
+        end.receiver.end_unread = false;
+        let read = end.receiver.unread.drain(..).map(|bytes| bytes.len()).sum();
+        self.host_mut(host).streams.to_fill.push((id, side));
+        self.send_segment(id, side.other(), Content::Ack { arrived: 0, read, end: false });
+        self.arm_check(id, side);
     }
 
     pub(super) fn abort(&mut self, id: HostId, stream: StreamId) {
@@ -76,12 +95,93 @@ impl Network {
     }
 
     /// Leaves a stream to the system: it sends what it has, then the end.
-    pub(super) fn orphan(&mut self, conn: ConnId, side: Side) {
-        let Some(end) = self.end_mut(conn, side) else { return };
+    pub(super) fn orphan(&mut self, id: ConnId, side: Side) {
+        let Some((host, end)) = self.host_and_end(id, side) else { return };
         end.orphan = true;
-        end.sender.finishing = true;
         end.sender.wanted = false;
-        self.go_on(conn, side);
+        if end.finish == Finish::No {
+            end.finish = Finish::Later;
+        }
+        let stream = end.stream;
+        match end.sender.end {
+            SentEnd::No => end.sender.end = SentEnd::Due,
+            SentEnd::Due | SentEnd::Sent => {}
+            SentEnd::Acknowledged => self.remove_end(id, side),
+        }
+        self.host_mut(host).streams.by_id.remove(&stream);
+        self.pump(id, side);
+    }
+
+    /// Ends a stream in order.
+    pub(super) fn close(&mut self, id: ConnId, side: Side) {
+        let Some((host, end)) = self.host_and_end(id, side) else { return };
+        let stream = end.stream;
+        if !end.orphan {
+            self.orphan(id, side);
+            self.tell(host, Input::Closed { stream, error: None });
+        }
+    }
+
+    /// Does what the deadline of an end asks for.
+    pub(super) fn expire(&mut self, id: ConnId, side: Side) {
+        let (now, config) = (self.now, self.config.streams);
+        let Some(end) = self.end_mut(id, side) else { return };
+        end.check = None;
+        match end.deadline(&config).filter(|(at, _)| *at <= now) {
+            Some((_, Expiry::Connecting)) => self.fail(id, side, "connecting timed out"),
+            Some((_, Expiry::Dead)) => self.fail(id, side, "connection timed out"),
+            Some((_, Expiry::Flushing)) => {
+                self.send_segment(id, side.other(), Content::Reset);
+                self.fail(id, side, "the other end did not take all before the stream was closed");
+            }
+            Some((_, Expiry::Closing)) => self.close(id, side),
+            None => self.arm_check(id, side),
+        }
+    }
+
+    /// Notes for all connections whether anything can pass.
+    pub(super) fn find_cuts(&mut self) {
+        for id in self.conns.ids() {
+            self.find_cut(id);
+        }
+    }
+
+    pub(super) fn find_cut(&mut self, id: ConnId) {
+        let now = self.now;
+        let Some((there, back)) = self
+            .conns
+            .get(id)
+            .and_then(|conn| Some((conn.route(Side::Acceptor)?, conn.route(Side::Opener)?)))
+        else {
+            return;
+        };
+        let blocked = |route| self.links.find(route).is_some_and(Link::is_blocked);
+        let off = |host| self.host(host).is_off();
+        let cut = blocked(there) || blocked(back) || off(there.from) || off(there.to);
+        for side in [Side::Opener, Side::Acceptor] {
+            let Some(end) = self.end_mut(id, side) else { continue };
+            end.cut = cut.then(|| end.cut.unwrap_or(now));
+            self.arm_check(id, side);
+        }
+    }
+
+    /// Has the peers of a host that has restarted ask whether it still knows their streams.
+    pub(super) fn probe(&mut self, host: HostId) {
+        let config = self.config.streams;
+        if !config.keep_alive {
+            return;
+        }
+        let at = self.now + config.dead_after / 3;
+        for id in self.conns.ids() {
+            for side in [Side::Opener, Side::Acceptor] {
+                let Some(route) = self.conns.get(id).and_then(|conn| conn.route(side)) else { continue };
+                if route.to == host && self.end_mut(id, side).is_none() {
+                    let content = Content::KeepAlive;
+                    let segment = self.segments.insert(Segment { route, conn: id, to: side, content });
+                    self.queue.push(at, Event::Segment(segment, Stage::Uplink));
+                }
+            }
+        }
     }
 
     /// Calls the service for the streams that can take bytes. Whether there were any.
@@ -150,7 +250,22 @@ impl Network {
                 end.sender.queue.extend(&buffer);
             }
             self.recycle(buffer);
+            self.shut_down(id, side);
             self.pump(id, side);
+        }
+    }
+
+    /// Has the end follow if the service gave all of a stream that is being finished.
+    fn shut_down(&mut self, id: ConnId, side: Side) {
+        let until = self.now + self.config.streams.close_timeout;
+        let Some(end) = self.end_mut(id, side) else { return };
+        if end.sender.wanted || !matches!(end.finish, Finish::Flushing(_)) {
+            return;
+        }
+        end.finish = Finish::Closing(until);
+        end.sender.end = SentEnd::Due;
+        if end.receiver.ended {
+            self.close(id, side);
         }
     }
 
@@ -168,10 +283,10 @@ impl Network {
     }
 
     fn arm_check(&mut self, id: ConnId, side: Side) {
-        let timeout = self.config.streams.timeout;
+        let config = self.config.streams;
         let Some(end) = self.end_mut(id, side) else { return };
-        if end.check.is_none()
-            && let Some(deadline) = end.deadline(timeout)
+        if let Some((deadline, _)) = end.deadline(&config)
+            && end.check.is_none_or(|check| deadline < check)
         {
             end.check = Some(deadline);
             self.queue.push(deadline, Event::Check(id, side));
