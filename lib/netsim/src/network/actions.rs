@@ -46,6 +46,7 @@ impl Network {
             if batch.is_empty() {
                 break;
             }
+            self.worked(id);
             for (transmit, bytes) in batch.datagrams() {
                 self.worked(id);
                 self.send_datagram(id, transmit, bytes);
