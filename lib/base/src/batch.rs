@@ -111,7 +111,7 @@ impl Batch {
         debug_assert_eq!(transmit.bytes.end, self.buffer.len());
         let len = transmit.bytes.len();
         if let Some(last) = self.transmits.last_mut() {
-            let segment = last.segment_size.unwrap_or(last.bytes.len());
+            let segment = last.segment_size.unwrap_or_else(|| last.bytes.len());
             let joins = last.interface == transmit.interface
                 && last.to == transmit.to
                 && last.src_ip == transmit.src_ip

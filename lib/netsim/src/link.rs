@@ -1,0 +1,235 @@
+use rtmfp_base::{Ecn, Time};
+
+use crate::event::SegmentId;
+use crate::{Dice, LinkConfig, Loss};
+
+/// What one direction of a link did with the datagrams offered to it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LinkCounters {
+    /// Offered.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Sent on to the link's other end, copies included; some may still be on their way.
+    pub passed: u64,
+    /// Their bytes.
+    pub passed_bytes: u64,
+    /// Lost by [`LinkConfig::loss`].
+    pub lost: u64,
+    /// Lost because the queue was full.
+    pub queue_drops: u64,
+    /// Lost because they were longer than the link takes.
+    pub mtu_drops: u64,
+    /// Lost because the link was blocked.
+    pub blocked: u64,
+    /// Sent on twice.
+    pub duplicated: u64,
+    /// Held back for others to overtake.
+    pub reordered: u64,
+    /// Changed.
+    pub corrupted: u64,
+    /// Shortened.
+    pub truncated: u64,
+    /// Marked "congestion experienced".
+    pub ce_marked: u64,
+}
+
+/// Why a datagram does not pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dropped {
+    Blocked,
+    Lost,
+    Queue,
+    TooLong,
+}
+
+/// When a datagram reaches the other end, and its copy if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passage {
+    pub(crate) at: Time,
+    pub(crate) copy_at: Option<Time>,
+}
+
+/// One direction of a link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    config: LinkConfig,
+    dice: Dice,
+    /// Whether a burst of losses is on.
+    in_burst: bool,
+    datagrams: Clock,
+    segments: Clock,
+    /// Jitter does not let a datagram arrive before this.
+    last_arrival: Time,
+    blocked: bool,
+    /// Stream segments that wait for the end of the blockade: streams lose nothing.
+    parked: Vec<SegmentId>,
+    pub(crate) counters: LinkCounters,
+}
+
+impl Link {
+    pub(crate) fn new(config: LinkConfig, dice: Dice) -> Self {
+        Self {
+            config,
+            dice,
+            in_burst: false,
+            datagrams: Clock::default(),
+            segments: Clock::default(),
+            last_arrival: Time::ZERO,
+            blocked: false,
+            parked: Vec::new(),
+            counters: LinkCounters::default(),
+        }
+    }
+
+    pub(crate) fn configure(&mut self, config: LinkConfig) {
+        self.config = config;
+        // A new route: what is on its way by the old one no longer matters.
+        self.last_arrival = Time::ZERO;
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) fn block(&mut self) {
+        self.blocked = true;
+    }
+
+    /// Lets traffic pass again; gives the segments that waited.
+    pub(crate) fn unblock(&mut self) -> Vec<SegmentId> {
+        self.blocked = false;
+        core::mem::take(&mut self.parked)
+    }
+
+    /// Takes a datagram in, may damage and mark it, and says when it arrives.
+    pub(crate) fn offer(
+        &mut self,
+        now: Time,
+        ecn: &mut Ecn,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Passage, Dropped> {
+        self.counters.sent += 1;
+        self.counters.sent_bytes += bytes.len() as u64;
+        if self.blocked {
+            self.counters.blocked += 1;
+            return Err(Dropped::Blocked);
+        }
+        if self.config.mtu.is_some_and(|mtu| bytes.len() > mtu) {
+            self.counters.mtu_drops += 1;
+            return Err(Dropped::TooLong);
+        }
+        let backlog = self.datagrams.backlog(now, self.config.rate);
+        if backlog > 0 && backlog.saturating_add(bytes.len()) > self.config.queue {
+            self.counters.queue_drops += 1;
+            return Err(Dropped::Queue);
+        }
+        let capable = matches!(ecn, Ecn::Ect0 | Ecn::Ect1);
+        if capable && self.config.ce_threshold.is_some_and(|threshold| backlog >= threshold) {
+            *ecn = Ecn::Ce;
+            self.counters.ce_marked += 1;
+        }
+        let left = self.datagrams.pass(now, bytes.len(), self.config.rate);
+        if self.loses() {
+            self.counters.lost += 1;
+            return Err(Dropped::Lost);
+        }
+        self.damage(bytes);
+        let at = self.travel(left);
+        let copy_at = self.dice.chance(self.config.duplicate).then(|| self.travel(left));
+        let copies = u64::from(copy_at.is_some());
+        self.counters.duplicated += copies;
+        self.counters.passed += 1 + copies;
+        self.counters.passed_bytes += (1 + copies) * bytes.len() as u64;
+        Ok(Passage { at, copy_at })
+    }
+
+    /// Takes a segment of a byte stream in. `None`: it has to wait for [`Link::unblock`].
+    pub(crate) fn carry(&mut self, now: Time, id: SegmentId, len: usize) -> Option<Time> {
+        if self.blocked {
+            self.parked.push(id);
+            return None;
+        }
+        Some(self.segments.pass(now, len, self.config.rate) + self.config.delay)
+    }
+
+    /// Time on the wire, without anything random.
+    pub(crate) fn delay(&self) -> core::time::Duration {
+        self.config.delay
+    }
+
+    fn loses(&mut self) -> bool {
+        match self.config.loss {
+            Loss::None => false,
+            Loss::Independent(probability) => self.dice.chance(probability),
+            Loss::Bursts(bursts) => {
+                let change = if self.in_burst { bursts.leave } else { bursts.enter };
+                self.in_burst ^= self.dice.chance(change);
+                self.dice.chance(if self.in_burst { bursts.loss_inside } else { bursts.loss_outside })
+            }
+        }
+    }
+
+    fn damage(&mut self, bytes: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        let len = bytes.len() as u64;
+        if self.dice.chance(self.config.corrupt) {
+            self.counters.corrupted += 1;
+            // At different places, so that no change undoes another.
+            let count = 1 + self.dice.below(len.min(4));
+            let start = self.dice.below(len);
+            for place in 0..count {
+                let at = (start + place * len / count) % len;
+                bytes[at as usize] ^= 1 + self.dice.below(255) as u8;
+            }
+        }
+        if self.dice.chance(self.config.truncate) {
+            self.counters.truncated += 1;
+            bytes.truncate(self.dice.below(len) as usize);
+        }
+    }
+
+    /// When what leaves the queue at `left` arrives.
+    fn travel(&mut self, left: Time) -> Time {
+        let jittered = left + self.config.delay + self.dice.up_to(self.config.jitter);
+        let in_order = jittered.max(self.last_arrival);
+        if self.dice.chance(self.config.reorder.probability) {
+            self.counters.reordered += 1;
+            return in_order + self.config.reorder.extra;
+        }
+        self.last_arrival = in_order;
+        in_order
+    }
+}
+
+/// When a link of limited rate is free again.
+#[derive(Debug, Default)]
+struct Clock {
+    /// In nanoseconds: in microseconds the short times of small datagrams on fast links would be lost.
+    free_at: u64,
+}
+
+impl Clock {
+    /// Bytes that wait, the rest of the one being sent included.
+    fn backlog(&self, now: Time, rate: Option<u64>) -> usize {
+        let Some(rate) = rate else { return 0 };
+        let nanos = self.free_at.saturating_sub(nanos(now));
+        let bytes = (u128::from(nanos) * u128::from(rate)).div_ceil(1_000_000_000);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// When the last of these bytes leaves.
+    fn pass(&mut self, now: Time, len: usize, rate: Option<u64>) -> Time {
+        let Some(rate) = rate else { return now };
+        let needed = len as u128 * 1_000_000_000 / u128::from(rate);
+        let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+        self.free_at = self.free_at.max(nanos(now)).saturating_add(needed);
+        Time::from_micros(self.free_at.div_ceil(1000)).max(now)
+    }
+}
+
+fn nanos(time: Time) -> u64 {
+    time.as_micros().saturating_mul(1000)
+}

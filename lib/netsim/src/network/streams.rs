@@ -1,0 +1,295 @@
+use core::net::SocketAddr;
+
+use rtmfp_base::{Input, ListenerId, StreamId};
+
+use super::Network;
+use crate::HostId;
+use crate::conn::{Conn, ConnId, End, Expiry, Finish, SentEnd, Side};
+use crate::event::{Content, Event, Segment, Stage};
+use crate::link::Link;
+
+/// What services do with byte streams.
+impl Network {
+    /// # Panics
+    /// When the listener is open.
+    pub(super) fn listen(
+        &mut self,
+        id: HostId,
+        listener: ListenerId,
+        address: SocketAddr,
+    ) -> Result<SocketAddr, String> {
+        let host = self.host_mut(id);
+        assert!(host.listeners.address(listener).is_none(), "{}: {listener:?} is open already", host.name);
+        if !host.may_bind(address.ip()) {
+            return Err("cannot assign requested address".to_owned());
+        }
+        host.listeners.bind(listener, address)
+    }
+
+    /// # Panics
+    /// When the stream is open.
+    pub(super) fn connect(&mut self, id: HostId, stream: StreamId, to: SocketAddr) {
+        let (now, config) = (self.now, self.config.streams);
+        let acceptor = self.owner(id, to);
+        let host = self.host_mut(id);
+        assert!(!host.streams.by_id.contains_key(&stream), "{}: {stream:?} is open already", host.name);
+        let port = host.listeners.free_port();
+        let (Some(ip), Some(port)) = (host.source_for(to.ip()), port) else {
+            let error = Some("network is unreachable".to_owned());
+            self.queue_input(now, id, Input::Closed { stream, error });
+            return;
+        };
+        let end = End::new(now, stream, false, &config);
+        let conn = self.conns.insert(Conn::new((id, SocketAddr::new(ip, port)), (acceptor, to), end));
+        self.host_mut(id).streams.by_id.insert(stream, (conn, Side::Opener));
+        self.send_segment(conn, Side::Acceptor, Content::Syn);
+        self.arm_check(conn, Side::Opener);
+    }
+
+    pub(super) fn want_write(&mut self, id: HostId, stream: StreamId) {
+        let Some((conn, side)) = self.stream(id, stream) else { return };
+        if let Some(end) = self.end_mut(conn, side) {
+            end.sender.wanted = true;
+        }
+        self.host_mut(id).streams.to_fill.push((conn, side));
+    }
+
+    pub(super) fn pause_read(&mut self, id: HostId, stream: StreamId, paused: bool) {
+        let Some((conn, side)) = self.stream(id, stream) else { return };
+        let Some(end) = self.end_mut(conn, side) else { return };
+        if core::mem::replace(&mut end.receiver.paused, paused) && !paused {
+            self.queue.push(self.now, Event::Unread(conn, side));
+        }
+    }
+
+    pub(super) fn finish(&mut self, id: HostId, stream: StreamId) {
+        let Some((conn, side)) = self.stream(id, stream) else { return };
+        let Some(end) = self.end_mut(conn, side) else { return };
+        if end.finish != Finish::No {
+            return;
+        }
+        end.finish = Finish::Later;
+        if end.established {
+            self.flush(conn, side);
+        }
+    }
+
+    /// Begins to finish: what the service still has is taken, what arrives is dropped.
+    pub(super) fn flush(&mut self, id: ConnId, side: Side) {
+        let until = self.now + self.config.streams.flush_timeout;
+        let Some((host, end)) = self.host_and_end(id, side) else { return };
+        end.finish = Finish::Flushing(until);
+        end.sender.wanted = true;
+        end.receiver.paused = false;
+        end.receiver.end_unread = false;
+        let read = end.receiver.unread.drain(..).map(|bytes| bytes.len()).sum();
+        self.host_mut(host).streams.to_fill.push((id, side));
+        self.send_segment(id, side.other(), Content::Ack { arrived: 0, read, end: false });
+        self.arm_check(id, side);
+    }
+
+    pub(super) fn abort(&mut self, id: HostId, stream: StreamId) {
+        let Some((conn, side)) = self.stream(id, stream) else { return };
+        self.send_segment(conn, side.other(), Content::Reset);
+        self.remove_end(conn, side);
+    }
+
+    /// Leaves a stream to the system: it sends what it has, then the end.
+    pub(super) fn orphan(&mut self, id: ConnId, side: Side) {
+        let Some((host, end)) = self.host_and_end(id, side) else { return };
+        end.orphan = true;
+        end.sender.wanted = false;
+        if end.finish == Finish::No {
+            end.finish = Finish::Later;
+        }
+        let stream = end.stream;
+        match end.sender.end {
+            SentEnd::No => end.sender.end = SentEnd::Due,
+            SentEnd::Due | SentEnd::Sent => {}
+            SentEnd::Acknowledged => self.remove_end(id, side),
+        }
+        self.host_mut(host).streams.by_id.remove(&stream);
+        self.pump(id, side);
+    }
+
+    /// Ends a stream in order.
+    pub(super) fn close(&mut self, id: ConnId, side: Side) {
+        let Some((host, end)) = self.host_and_end(id, side) else { return };
+        let stream = end.stream;
+        if !end.orphan {
+            self.orphan(id, side);
+            self.tell(host, Input::Closed { stream, error: None });
+        }
+    }
+
+    /// Does what the deadline of an end asks for.
+    pub(super) fn expire(&mut self, id: ConnId, side: Side) {
+        let (now, config) = (self.now, self.config.streams);
+        let Some(end) = self.end_mut(id, side) else { return };
+        end.check = None;
+        match end.deadline(&config).filter(|(at, _)| *at <= now) {
+            Some((_, Expiry::Connecting)) => self.fail(id, side, "connecting timed out"),
+            Some((_, Expiry::Dead)) => self.fail(id, side, "connection timed out"),
+            Some((_, Expiry::Flushing)) => {
+                self.send_segment(id, side.other(), Content::Reset);
+                self.fail(id, side, "the other end did not take all before the stream was closed");
+            }
+            Some((_, Expiry::Closing)) => self.close(id, side),
+            None => self.arm_check(id, side),
+        }
+    }
+
+    /// Notes for all connections whether anything can pass.
+    pub(super) fn find_cuts(&mut self) {
+        for id in self.conns.ids() {
+            self.find_cut(id);
+        }
+    }
+
+    pub(super) fn find_cut(&mut self, id: ConnId) {
+        let now = self.now;
+        let Some((there, back)) = self
+            .conns
+            .get(id)
+            .and_then(|conn| Some((conn.route(Side::Acceptor)?, conn.route(Side::Opener)?)))
+        else {
+            return;
+        };
+        let blocked = |route| self.links.find(route).is_some_and(Link::is_blocked);
+        let off = |host| self.host(host).is_off();
+        let cut = blocked(there) || blocked(back) || off(there.from) || off(there.to);
+        for side in [Side::Opener, Side::Acceptor] {
+            let Some(end) = self.end_mut(id, side) else { continue };
+            end.cut = cut.then(|| end.cut.unwrap_or(now));
+            self.arm_check(id, side);
+        }
+    }
+
+    /// Has the peers of a host that has restarted ask whether it still knows their streams.
+    pub(super) fn probe(&mut self, host: HostId) {
+        let config = self.config.streams;
+        if !config.keep_alive {
+            return;
+        }
+        let at = self.now + config.dead_after / 3;
+        for id in self.conns.ids() {
+            for side in [Side::Opener, Side::Acceptor] {
+                let Some(route) = self.conns.get(id).and_then(|conn| conn.route(side)) else { continue };
+                if route.to == host && self.end_mut(id, side).is_none() {
+                    let content = Content::KeepAlive;
+                    let segment = self.segments.insert(Segment { route, conn: id, to: side, content });
+                    self.queue.push(at, Event::Segment(segment, Stage::Uplink));
+                }
+            }
+        }
+    }
+
+    /// Calls the service for the streams that can take bytes. Whether there were any.
+    pub(super) fn fill_streams(&mut self, id: HostId) -> bool {
+        let streams = core::mem::take(&mut self.host_mut(id).streams.to_fill);
+        let any = !streams.is_empty();
+        for (conn, side) in streams {
+            self.fill(id, conn, side);
+        }
+        any
+    }
+
+    /// Sends what a stream's buffer holds, and has the service asked for more if there is room.
+    pub(super) fn go_on(&mut self, id: ConnId, side: Side) {
+        self.pump(id, side);
+        let config = self.config.streams;
+        let Some((host, end)) = self.host_and_end(id, side) else { return };
+        if end.sender.wanted && end.established && end.sender.room(&config) > 0 {
+            self.host_mut(host).streams.to_fill.push((id, side));
+            self.touch(host);
+        }
+    }
+
+    /// Forgets an end, and the connection with its last one.
+    pub(super) fn remove_end(&mut self, id: ConnId, side: Side) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let (host, end) = (conn.host(side), conn.set_end(side, None));
+        if conn.is_gone() {
+            self.conns.remove(id);
+        }
+        if let (Some(host), Some(end)) = (host, end)
+            && !end.orphan
+        {
+            self.host_mut(host).streams.by_id.remove(&end.stream);
+        }
+    }
+
+    /// Forgets all ends on a host.
+    pub(super) fn drop_ends(&mut self, host: HostId) {
+        for id in self.conns.ids() {
+            for side in [Side::Opener, Side::Acceptor] {
+                if self.conns.get(id).and_then(|conn| conn.host(side)) == Some(host) {
+                    self.remove_end(id, side);
+                }
+            }
+        }
+    }
+
+    fn stream(&self, id: HostId, stream: StreamId) -> Option<(ConnId, Side)> {
+        self.host(id).streams.by_id.get(&stream).copied()
+    }
+
+    fn fill(&mut self, host: HostId, id: ConnId, side: Side) {
+        let (now, config) = (self.now, self.config.streams);
+        loop {
+            let Some(end) = self.end_mut(id, side) else { return };
+            let (stream, room) = (end.stream, end.sender.room(&config));
+            if !end.sender.wanted || !end.established || room == 0 {
+                return;
+            }
+            let mut buffer = self.buffer();
+            self.worked(host);
+            self.host_mut(host).service.fill_stream(now, stream, room, &mut buffer);
+            if let Some(end) = self.end_mut(id, side) {
+                end.sender.wanted = !buffer.is_empty();
+                end.sender.queue.extend(&buffer);
+            }
+            self.recycle(buffer);
+            self.shut_down(id, side);
+            self.pump(id, side);
+        }
+    }
+
+    /// Has the end follow if the service gave all of a stream that is being finished.
+    fn shut_down(&mut self, id: ConnId, side: Side) {
+        let until = self.now + self.config.streams.close_timeout;
+        let Some(end) = self.end_mut(id, side) else { return };
+        if end.sender.wanted || !matches!(end.finish, Finish::Flushing(_)) {
+            return;
+        }
+        end.finish = Finish::Closing(until);
+        end.sender.end = SentEnd::Due;
+        if end.receiver.ended {
+            self.close(id, side);
+        }
+    }
+
+    /// Puts on the wire what the receiver has room for.
+    fn pump(&mut self, id: ConnId, side: Side) {
+        let (now, config) = (self.now, self.config.streams);
+        loop {
+            let Some(end) = self.conns.get_mut(id).and_then(|conn| conn.end_mut(side)) else { return };
+            let buffers = &mut self.buffers;
+            let next = end.next_to_send(now, &config, || buffers.pop().unwrap_or_default());
+            let Some((number, ordered)) = next else { break };
+            self.send_segment(id, side.other(), Content::Ordered(number, ordered));
+        }
+        self.arm_check(id, side);
+    }
+
+    fn arm_check(&mut self, id: ConnId, side: Side) {
+        let config = self.config.streams;
+        let Some(end) = self.end_mut(id, side) else { return };
+        if let Some((deadline, _)) = end.deadline(&config)
+            && end.check.is_none_or(|check| deadline < check)
+        {
+            end.check = Some(deadline);
+            self.queue.push(deadline, Event::Check(id, side));
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What the simulator promises, shown with small services.
+
+mod datagrams;
+mod hosts;
+mod links;
+mod runs;
+mod services;
+mod streams;
