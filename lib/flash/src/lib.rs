@@ -1,1 +1,44 @@
-//! The RTMFP cryptography profile of Flash communication (RFC 7425 section 4).
+//! The RTMFP cryptography profile for Flash communication (RFC 7425 section 4).
+//!
+//! [`FlashProfile`] is what an endpoint needs: certificates, Endpoint Discriminators, key agreement by
+//! Diffie-Hellman, and the protection of packets by AES-128 with HMAC-SHA256 or a checksum. Its primitives come
+//! from OpenSSL by the feature `openssl`, which is on by default. Without a backend [`Epd`], [`Certificate`] and
+//! [`Fingerprint`] remain, for those who only read and write them.
+//!
+//! # What protects a session
+//! By default an end requires that packets of both directions have HMACs and sequence numbers, and refuses peers
+//! that can't do that; [`Policy`] loosens it. Without HMACs a packet is protected by a checksum of 16 bits inside the
+//! encryption. The keys depend on all that the two ends said, so that nobody between them can talk two capable ends
+//! into less. Nothing here tells *who* the far end is: an application compares the fingerprint of a static
+//! certificate, or uses the session nonces.
+#![forbid(unsafe_code)]
+
+mod certificate;
+mod epd;
+mod fingerprint;
+mod group;
+mod option;
+
+pub use certificate::{BadCertificate, Certificate, CertificateParts};
+pub use epd::Epd;
+pub use fingerprint::{Fingerprint, NotAFingerprint};
+pub use group::Group;
+pub use option::Malformed;
+
+// All that computes needs a backend.
+#[cfg(feature = "openssl")]
+mod backend;
+#[cfg(feature = "openssl")]
+mod keying;
+#[cfg(feature = "openssl")]
+mod packet;
+#[cfg(feature = "openssl")]
+mod profile;
+#[cfg(feature = "openssl")]
+mod session;
+
+#[cfg(feature = "openssl")]
+pub use {
+    keying::{Policy, StaticKeys, Wish},
+    profile::{Ancillary, ConfigError, FlashConfig, FlashProfile, KeyLog, KeySource},
+};

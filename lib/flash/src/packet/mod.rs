@@ -1,0 +1,133 @@
+//! Protection of packets (RFC 7425 section 4.7).
+
+mod checksum;
+mod window;
+
+use core::ops::Range;
+
+use rtmfp::crypto::{OpenError, Room};
+
+use self::checksum::{CHECKSUM, checksum};
+pub(crate) use self::window::ReplayWindow;
+use crate::backend::{BLOCK, Decryptor, Encryptor, Hmac, equal};
+use crate::option::{read_vlu, vlu, vlu_len};
+
+/// A truncated HMAC.
+pub(crate) struct Mac {
+    pub(crate) hmac: Hmac,
+    pub(crate) len: u8,
+}
+
+impl Mac {
+    fn len(mac: Option<&Self>) -> usize {
+        mac.map_or(0, |mac| usize::from(mac.len))
+    }
+}
+
+/// Seals the packets of one direction of a session.
+pub(crate) struct Sender {
+    pub(crate) cipher: Encryptor,
+    /// `None` for the checksum.
+    pub(crate) mac: Option<Mac>,
+    /// The next sequence number, where they are used.
+    pub(crate) next: Option<u64>,
+}
+
+impl Sender {
+    /// How many bytes lie before the clear packet.
+    pub(crate) fn front_len(&self) -> usize {
+        self.front_of(self.next.unwrap_or_default())
+    }
+
+    fn front_of(&self, sequence: u64) -> usize {
+        let checksum = if self.mac.is_none() { CHECKSUM } else { 0 };
+        checksum + self.next.map_or(0, |_| vlu_len(sequence))
+    }
+
+    pub(crate) fn reserve(&mut self, clear_len: usize) -> Room {
+        let front = self.front_len();
+        let sealed_len = (front + clear_len).next_multiple_of(BLOCK) + Mac::len(self.mac.as_ref());
+        let sequence = self.next.unwrap_or_default();
+        // 2^64 packets are never sent; but a number must not be used again.
+        self.next = self.next.map(|next| next.saturating_add(1));
+        Room { front, sealed_len, sequence }
+    }
+
+    /// Seals the packet at the beginning of the buffer in place. `None` when the room is none of `reserve`'s.
+    pub(crate) fn seal(&mut self, buffer: &mut [u8], room: &Room, clear_len: usize) -> Option<()> {
+        let encrypted = room.sealed_len.checked_sub(Mac::len(self.mac.as_ref()))?;
+        let plain = buffer.get_mut(..encrypted)?;
+        if !encrypted.is_multiple_of(BLOCK) || room.front != self.front_of(room.sequence) {
+            return None;
+        }
+        plain.get_mut(room.front.checked_add(clear_len)?..)?.fill(PADDING);
+        let (front, checked) = plain.split_at_mut_checked(room.front)?;
+        if self.next.is_some() {
+            let (bytes, len) = vlu(room.sequence);
+            front.get_mut(..len)?.copy_from_slice(&bytes[..len]);
+        }
+        if self.mac.is_none() {
+            front.last_chunk_mut()?.clone_from(&checksum(checked));
+        }
+        self.cipher.apply(buffer, encrypted).ok()?;
+        if let Some(mac) = &self.mac {
+            let (packet, tail) = buffer.get_mut(..room.sealed_len)?.split_at_mut(encrypted);
+            tail.copy_from_slice(&mac.hmac.of(&[packet])[..usize::from(mac.len)]);
+        }
+        Some(())
+    }
+}
+
+/// Opens the packets of one direction of a session.
+pub(crate) struct Receiver {
+    pub(crate) cipher: Decryptor,
+    /// `None` for the checksum.
+    pub(crate) mac: Option<Mac>,
+    /// What was received, where sequence numbers are used.
+    pub(crate) window: Option<ReplayWindow>,
+}
+
+impl Receiver {
+    /// Opens a packet in place; answers where the clear packet is.
+    pub(crate) fn open(&mut self, packet: &mut [u8]) -> Result<Range<usize>, OpenError> {
+        let encrypted = packet.len().checked_sub(Mac::len(self.mac.as_ref())).ok_or(OpenError::Malformed)?;
+        if encrypted == 0 || !encrypted.is_multiple_of(BLOCK) {
+            return Err(OpenError::Malformed);
+        }
+        if let Some(mac) = &self.mac {
+            let (packet, tag) = packet.split_at(encrypted);
+            if !equal(&mac.hmac.of(&[packet])[..tag.len()], tag) {
+                return Err(OpenError::Forged);
+            }
+        }
+        // The library has no reason to fail; if it does, the packet is as good as lost.
+        self.cipher.apply(packet, encrypted).map_err(|_| OpenError::Malformed)?;
+
+        let mut rest = &packet[..encrypted];
+        let sequence = match self.window {
+            Some(_) => read_vlu(&mut rest).ok_or(OpenError::Forged)?,
+            None => 0,
+        };
+        if self.mac.is_none() {
+            let (sum, checked) = rest.split_first_chunk().ok_or(OpenError::Forged)?;
+            if *sum != checksum(checked) {
+                return Err(OpenError::Forged);
+            }
+            rest = checked;
+        }
+        if rest.is_empty() {
+            return Err(OpenError::Malformed);
+        }
+        let clear = encrypted - rest.len()..encrypted;
+        if let Some(window) = &mut self.window {
+            if !window.is_new(sequence) {
+                return Err(OpenError::Replayed);
+            }
+            window.record(sequence);
+        }
+        Ok(clear)
+    }
+}
+
+/// Fills the last block.
+const PADDING: u8 = 0xff;
