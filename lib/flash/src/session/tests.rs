@@ -83,38 +83,22 @@ fn keys_and_nonces_are_derived_from_the_secret_and_both_components() {
 #[test]
 fn packets_are_sealed_as_others_do_in_all_modes() {
     for (hmac_length, sequence, expected) in [
-        (
-            None,
-            None,
-            "73de930940eccf3821060a4910dda61eae8687ef927fd24dcef42fb6b0a1548908810154",
-        ),
+        (None, None, "73de930940eccf3821060a4910dda61eae8687ef927fd24dcef42fb6b0a1548908810154"),
         (
             Some(16),
             None,
             "1bfe8e9e028a6bf70b40b3115dcabd453741b43d8dca57f82ab9f5f24f486fe56b1b9d6c4c193388b2452a7aa6d82f93\
              ecee09d1",
         ),
-        (
-            None,
-            Some(300),
-            "b96c3cfbbcd85d39178037ba7e271c8f67e56f6c39403494f6ab8bf357c0b4c126bd3395",
-        ),
+        (None, Some(300), "b96c3cfbbcd85d39178037ba7e271c8f67e56f6c39403494f6ab8bf357c0b4c126bd3395"),
         (
             Some(16),
             Some(300),
             "b7613d14d21b8542774eee2ecdafbc5444c99b8f6b42461f43b945bc6a6257866bc2b8b4a95dc44b3170cca4d761badc\
              91390d59",
         ),
-        (
-            None,
-            Some(5),
-            "4715c756e7948b02b2b51a2c75e16a0fd7f416925320efc5f91844d9aa0c05130701d1f9",
-        ),
-        (
-            None,
-            Some(20_000),
-            "d8059862837b28ad494ae6b76eeb6f9ba8e95ac3f1627d730917649d8c0b0556dbbfb8bc",
-        ),
+        (None, Some(5), "4715c756e7948b02b2b51a2c75e16a0fd7f416925320efc5f91844d9aa0c05130701d1f9"),
+        (None, Some(20_000), "d8059862837b28ad494ae6b76eeb6f9ba8e95ac3f1627d730917649d8c0b0556dbbfb8bc"),
         (
             Some(32),
             Some(300),

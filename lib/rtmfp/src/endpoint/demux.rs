@@ -9,7 +9,7 @@ use super::near_id::NearIds;
 use crate::config::MAX_PACKET;
 use crate::crypto::{DEFAULT_KEY, OpenError};
 use crate::event::CloseReason;
-use crate::session::{Context, Received, Role, State};
+use crate::session::{Context, Received, Role, Session, State};
 use crate::wire::{Chunk, Chunks, Mode, PacketHeader, unscramble};
 use crate::{Priority, SessionId};
 
@@ -240,7 +240,7 @@ impl Endpoint {
                     self.on_close_ack(now, id);
                     return;
                 }
-                (Err(_), true) if matches!(kind, 0x10 | 0x11) => session.on_bad_data(&mut cx, &mut packet),
+                (Err(_), true) if matches!(kind, 0x10 | 0x11) => Session::on_bad_data(&mut cx, &mut packet),
                 (Err(_), _) => self.stats.malformed_chunks += 1,
                 _ => {}
             }

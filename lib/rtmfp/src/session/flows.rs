@@ -254,7 +254,7 @@ impl Session {
             if probe.at <= now {
                 due.push(wire_id);
                 let longest = Duration::from_secs(60).max(self.path.erto);
-                probe.period = probe.period.mul_f64(1.414_214).clamp(self.path.erto, longest);
+                probe.period = probe.period.mul_f64(core::f64::consts::SQRT_2).clamp(self.path.erto, longest);
                 probe.at = now + probe.period;
             }
             self.timers.set_earlier(Timer::Probe, probe.at);

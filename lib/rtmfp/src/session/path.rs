@@ -109,7 +109,7 @@ impl Path {
 
     /// A time-out has passed: wait longer the next time.
     pub(crate) fn back_off(&mut self) {
-        self.erto = self.erto.mul_f64(1.414_214).min(MAX_BACKOFF).max(self.mrto);
+        self.erto = self.erto.mul_f64(core::f64::consts::SQRT_2).min(MAX_BACKOFF).max(self.mrto);
     }
 
     /// The measured time-out, without back-off.

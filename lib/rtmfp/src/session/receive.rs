@@ -53,7 +53,7 @@ impl Session {
         packet.data = true;
         let options = chunk.options.map(FlowOptions::parse);
         if let Some(Err(_)) = options {
-            self.on_bad_data(cx, packet);
+            Self::on_bad_data(cx, packet);
             return;
         }
         let options = options.and_then(Result::ok).unwrap_or_default();
@@ -82,7 +82,7 @@ impl Session {
         packet.previous = Some((flow_id, sequence, forward));
         packet.data = true;
         match chunk.options.map(FlowOptions::parse) {
-            Some(Err(_)) => return self.on_bad_data(cx, packet),
+            Some(Err(_)) => return Self::on_bad_data(cx, packet),
             Some(Ok(options)) if options.unknown_mandatory => self.reject_live(cx, flow_id),
             _ => {}
         }
@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// A malformed data chunk: the next ones that build upon it mean nothing.
-    pub(crate) fn on_bad_data(&mut self, cx: &mut Context<'_>, packet: &mut Received) {
+    pub(crate) fn on_bad_data(cx: &mut Context<'_>, packet: &mut Received) {
         packet.previous = None;
         cx.stats.malformed_chunks += 1;
     }
