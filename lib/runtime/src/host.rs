@@ -30,8 +30,6 @@ const ACTIONS_A_TURN: usize = 4096;
 const BATCHES_A_TURN: usize = 8;
 /// How often sending leads to more actions before sources get their turn again.
 const ROUNDS_A_TURN: usize = 4;
-/// How long a service has to finish after [`Input::Stop`].
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a service is run.
 pub struct Config {
@@ -49,6 +47,8 @@ pub struct Config {
     /// Whether SIGTERM and SIGINT end the service: the first drains it, the second stops it, the third makes the
     /// host leave it where it is.
     pub signals: bool,
+    /// How long the service has to finish after [`Input::Stop`]; then it is left where it is.
+    pub stop_patience: Duration,
     /// Other signals that are listened to, and what they do.
     pub signal_hook: Option<SignalHook>,
 }
@@ -62,6 +62,7 @@ impl Default for Config {
             tcp: TcpOptions::default(),
             resolver: ResolverOptions::default(),
             signals: true,
+            stop_patience: Duration::from_secs(2),
             signal_hook: None,
         }
     }
@@ -185,7 +186,7 @@ impl Handle {
         self.performer.perform(|host, run_loop| host.drain(run_loop));
     }
 
-    /// Tells the service to stop; if it has not finished two seconds later, it is left.
+    /// Tells the service to stop; if it has not finished after [`Config::stop_patience`], it is left.
     pub fn stop(&self) {
         self.performer.perform(|host, run_loop| host.stop(run_loop));
     }
@@ -215,7 +216,10 @@ fn run_on(
         };
         run_loop.on_signals(&signals, on_signal).map_err(start)?;
     }
-    let mut host = Host::new(service, config).map_err(start)?;
+    run_host(run_loop, Host::new(service, config).map_err(start)?)
+}
+
+fn run_host(run_loop: &mut RunLoop<Host>, mut host: Host) -> Result<Report, Error> {
     host.plan_turn(run_loop);
     run_loop.run(&mut host).map_err(|error| Error::Loop(error.to_string()))?;
     let report = host.report(run_loop);
@@ -246,6 +250,7 @@ struct Host {
     /// Whether the service will be polled at the end of this turn.
     turn_planned: bool,
     phase: Phase,
+    stop_patience: Duration,
     outcome: Option<Result<(), Error>>,
 }
 
@@ -262,6 +267,7 @@ impl Host {
             timeout: None,
             turn_planned: false,
             phase: Phase::Running,
+            stop_patience: config.stop_patience,
             outcome: None,
         })
     }
@@ -383,7 +389,7 @@ impl Host {
         if self.phase < Phase::Stopping {
             self.phase = Phase::Stopping;
             self.feed(run_loop, Input::Stop);
-            run_loop.set_timer(clock::now() + STOP_PATIENCE, Self::force);
+            run_loop.set_timer(clock::now() + self.stop_patience, Self::force);
         }
     }
 
