@@ -15,6 +15,9 @@ use crate::timers::{TimerId, Timers};
 
 const WAKER: Token = Token(usize::MAX);
 const EVENTS_A_TURN: usize = 1024;
+/// How long handlers are called in one turn. The others have theirs in the next, first, so that timers and tasks for
+/// later never wait for hundreds of busy sources.
+const HANDLERS_A_TURN: Duration = Duration::from_millis(2);
 
 /// The kind of a [`SourceId`].
 #[derive(Debug)]
@@ -304,7 +307,9 @@ impl<S: 'static> RunLoop<S> {
 
     fn call_handlers(&mut self, state: &mut S) {
         let mut list = std::mem::replace(&mut self.ready, std::mem::take(&mut self.spare));
-        for id in list.drain(..) {
+        let mut rest = list.drain(..);
+        let end = clock::now() + HANDLERS_A_TURN;
+        for id in rest.by_ref() {
             let Some(slot) = self.sources.get_mut(id) else { continue };
             let ready = std::mem::take(&mut slot.pending);
             let Some(mut handler) = slot.handler.take() else { continue };
@@ -312,7 +317,11 @@ impl<S: 'static> RunLoop<S> {
             if let Some(slot) = self.sources.get_mut(id) {
                 slot.handler = Some(handler);
             }
+            if clock::now() >= end {
+                break;
+            }
         }
+        self.ready.splice(0..0, rest);
         self.spare = list;
     }
 }

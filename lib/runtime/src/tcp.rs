@@ -125,3 +125,29 @@ pub(crate) fn is_exhausted(error: &io::Error) -> bool {
         Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn streams_have_the_options_that_they_should() {
+        for ip in ["127.0.0.1", "::1"] {
+            let options = TcpOptions::default();
+            let listener = listen((ip.parse::<IpAddr>().unwrap(), 0).into(), &options).unwrap();
+            let to = listener.local_addr().unwrap();
+            let stream = connect(to, 46, &options).unwrap();
+            let socket = SockRef::from(&stream);
+            let class = || if to.is_ipv4() { socket.tos_v4().unwrap() } else { socket.tclass_v6().unwrap() };
+            assert_eq!(class(), 46 << 2);
+            set_dscp(&socket, to.ip(), 10);
+            assert_eq!(class(), 10 << 2);
+            assert!(socket.tcp_nodelay().unwrap());
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(10));
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), 16 * 1024);
+        }
+    }
+}

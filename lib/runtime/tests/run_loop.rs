@@ -154,6 +154,31 @@ fn a_handler_can_remove_itself_and_others() {
 }
 
 #[test]
+fn sources_that_take_long_leave_room_for_timers_and_others_come_first_in_the_next_turn() {
+    let mut run_loop = RunLoop::<State>::new().unwrap();
+    let mut state = State::default();
+    let mut writers = Vec::new();
+    for which in 0..3 {
+        let (writer, mut reader) = UnixStream::pair().unwrap();
+        let handler = move |state: &mut State, run_loop: &mut RunLoop<State>, _: Ready| {
+            let end = clock::now() + Duration::from_millis(3);
+            while clock::now() < end {}
+            state.seen.push(which);
+            run_loop.again(state.streams[which as usize].1.unwrap(), Ready::READABLE);
+        };
+        let id = run_loop.register(&mut reader, Interest::READABLE, handler).unwrap();
+        run_loop.again(id, Ready::READABLE);
+        state.streams.push((reader, Some(id)));
+        writers.push(writer);
+    }
+    for _ in 0..4 {
+        run_loop.set_timer(clock::now(), |state, _| state.seen.push(9));
+        run_loop.turn(&mut state, Some(GUARD)).unwrap();
+    }
+    assert_eq!(state.seen, [0, 9, 1, 9, 2, 9, 0, 9]);
+}
+
+#[test]
 fn tasks_for_later_run_after_handlers_and_timers_and_each_once() {
     let mut run_loop = RunLoop::<State>::new().unwrap();
     let mut state = State::default();

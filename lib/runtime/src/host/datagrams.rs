@@ -12,8 +12,9 @@ use super::Host;
 use crate::udp::{PathError, Received, RecvBuffers, UdpIo, UdpSocket};
 use crate::{Ready, RunLoop, SourceId, clock};
 
-/// How many batches of a socket are received before other sources get their turn.
-const RECEIVES_A_TURN: usize = 4;
+/// How many datagrams of a socket are received before other sources get their turn; the batch that reaches this
+/// is taken whole.
+const DATAGRAMS_A_TURN: usize = 256;
 /// How many errors of the network are taken from a socket before other sources get their turn.
 const ERRORS_A_TURN: usize = 64;
 /// How many bytes a socket that is blocked keeps while others go on; more are dropped.
@@ -211,14 +212,16 @@ impl Datagrams {
     fn receive(&mut self, socket: SocketId, deliver: &mut dyn FnMut(Received<'_>)) -> bool {
         let Self { sockets, buffers, counters, .. } = self;
         let Some(slot) = sockets.get_mut(&socket) else { return false };
-        for _ in 0..RECEIVES_A_TURN {
+        let mut count = 0;
+        while count < DATAGRAMS_A_TURN {
             let result = slot.io.recv(buffers, &mut |received| {
                 counters.received += 1;
                 counters.received_bytes += received.bytes.len() as u64;
                 deliver(received);
             });
             match result {
-                Ok(_) => {}
+                // A batch of empty datagrams counts too.
+                Ok(datagrams) => count += datagrams.max(1),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
                     counters.receive_errors += 1;

@@ -177,15 +177,14 @@ fn sends_that_fail_are_dropped_and_counted_by_reason() {
 #[test]
 fn receiving_stops_at_its_budget_and_at_errors() {
     let (mut datagrams, [a]) = sockets();
-    let mut arriving: VecDeque<_> = (0..10).map(|i| Ok(vec![i])).collect();
-    arriving.insert(9, Err(Errno::ENOMEM.into()));
+    let mut arriving: VecDeque<_> = (0..600_u32).map(|i| Ok(i.to_be_bytes().to_vec())).collect();
+    arriving.insert(550, Err(Errno::ENOMEM.into()));
     a.0.lock().unwrap().arriving = arriving;
     let mut seen = Vec::new();
-    let mut receive = || datagrams.receive(InterfaceId(0), &mut |received| seen.push(received.bytes[0]));
-    assert!(receive());
-    assert!(receive());
-    assert!(!receive());
-    assert!(!receive());
-    assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    for (more, reached) in [(true, 256), (true, 512), (false, 550), (false, 600)] {
+        let result = datagrams.receive(InterfaceId(0), &mut |received| seen.push(received.bytes.to_vec()));
+        assert_eq!((result, seen.len()), (more, reached));
+    }
+    assert!(seen.iter().zip(0_u32..).all(|(bytes, i)| *bytes == i.to_be_bytes()));
     assert_eq!(counts(&datagrams)["udp_receive_errors"], 1);
 }
