@@ -1,1 +1,4 @@
 //! What the programs do, sans-I/O.
+#![forbid(unsafe_code)]
+
+pub mod tools;
