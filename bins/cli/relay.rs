@@ -29,22 +29,23 @@ pub struct Relay {
     /// are IPv6. IPv6 addresses are in brackets.
     /// Port 0 takes any free port; without :PORT it is 1935, TCP for rtmp and UDP for rtmfp. When the port is open
     /// a line "listening on URL" goes to standard error.
-    #[arg(
-        long,
-        value_name = "URL",
-        required = true,
-        env = "RTMFP_RELAY_LISTEN",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "URL", required = true, env = "RTMFP_RELAY_LISTEN", value_delimiter = ',')]
     pub listen: Vec<ListenUrl>,
 
     /// Connect each client to this destination: rtmp://HOST[:PORT] or rtmfp://HOST[:PORT]
     ///
     /// HOST is a name or an address, IPv6 in brackets. All addresses of a name are tried. The application and the
     /// stream are chosen by each client, they do not belong here.
-    #[arg(long, value_name = "URL", env = "RTMFP_RELAY_TO", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "RTMFP_RELAY_TO")]
     pub to: ToUrl,
+
+    /// How much is logged.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+
+    /// Print the version
+    #[arg(long, action = ArgAction::Version, display_order = 901)]
+    version: Option<bool>,
 
     /// How media is treated.
     #[command(flatten)]
@@ -57,14 +58,6 @@ pub struct Relay {
     /// What clients may use.
     #[command(flatten)]
     pub limits: Limits,
-
-    /// How much is logged.
-    #[command(flatten)]
-    pub verbosity: Verbosity,
-
-    /// Print the version
-    #[arg(long, action = ArgAction::Version, display_order = 901)]
-    version: Option<bool>,
 }
 
 /// How media is treated.
@@ -126,7 +119,7 @@ pub struct Security {
     pub crypto_threads: u16,
 
     /// Append the keys of all sessions to this file, by which captures of them can be read: for debugging only
-    #[arg(long, value_name = "FILE", env = "RTMFP_KEYLOGFILE", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "RTMFP_KEYLOGFILE")]
     pub key_log_file: Option<PathBuf>,
 }
 
@@ -134,6 +127,14 @@ pub struct Security {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
+    /// Clients at a time; more are turned away
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_clients: u32,
+
+    /// Clients at a time from one IP address; more are turned away
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_clients_per_address: u32,
+
     /// The longest message, in bytes (K and M: KiB and MiB)
     #[arg(long, value_name = "BYTES", default_value = "6M")]
     pub max_message: ByteCount,
@@ -155,21 +156,18 @@ pub struct Limits {
     pub connect_timeout: Seconds,
 }
 
+// Each paragraph is one line: the manual page fills its lines itself.
 const AFTER_HELP: &str = "\
-Environment:
-  RUST_LOG            what is logged, in detail; takes precedence over -v
-  RTMFP_KEYLOGFILE    see --key-log-file
+Signals: at the first SIGTERM or SIGINT no new clients are taken, running streams go on to their end, then the program \
+exits. At the second it exits at once.
 
-Signals:
-  SIGTERM, SIGINT     the first: no new clients, running streams go on to their end, then exit;
-                      the second: exit now
+Exit codes: 0 ended as asked, 1 could not do its work, 2 the command line makes no sense.
 
-Exit codes:
-  0 ended as asked, 1 could not do its work, 2 the command line makes no sense
+Example: an encoder sends over a bad network to a media server at server.example. Both relays run without privileges.
 
-Example, from an encoder over a bad network to a server:
-  beside the encoder:  rtmfp-relay --listen rtmp://127.0.0.1:1935 --to rtmfp://server.example
-  beside the server:   rtmfp-relay --listen rtmfp://0.0.0.0:1935 --to rtmp://127.0.0.1:1935";
+Beside the encoder: rtmfp-relay --listen rtmp://127.0.0.1:1935 --to rtmfp://server.example
+
+Beside the media server: rtmfp-relay --listen rtmfp://0.0.0.0:1935 --to rtmp://127.0.0.1:1935";
 
 #[cfg(test)]
 mod tests {

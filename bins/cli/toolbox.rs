@@ -183,7 +183,9 @@ impl FromStr for StreamUrl {
             "rtmp" => {}
             "rtmfp" | "rtmps" => {
                 let scheme = uri.scheme;
-                return Err(format!("{scheme}:// is not supported here yet: use {FORM}, through a relay if need be"));
+                return Err(format!(
+                    "{scheme}:// is not supported here yet: use {FORM}, through a relay if need be"
+                ));
             }
             scheme => return Err(format!("the protocol {scheme:?} is not known here: write {FORM}")),
         }

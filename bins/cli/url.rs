@@ -132,8 +132,7 @@ impl<'a> Parts<'a> {
 fn split_host(authority: &str) -> Result<(Host<'_>, Option<&str>), UrlError> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (address, after) = rest.split_once(']').ok_or(UrlError::Bracket)?;
-        let ip: Ipv6Addr =
-            address.parse().map_err(|_| UrlError::Ipv6 { address: address.to_owned() })?;
+        let ip: Ipv6Addr = address.parse().map_err(|_| UrlError::Ipv6 { address: address.to_owned() })?;
         let port = match after.strip_prefix(':') {
             None if after.is_empty() => None,
             Some(port) => Some(port),
@@ -189,7 +188,9 @@ pub enum UrlError {
         scheme: String,
     },
     /// RTMP over TLS.
-    #[error("rtmps:// is not supported yet: use rtmp://, with a TLS proxy such as stunnel where TLS is needed")]
+    #[error(
+        "rtmps:// is not supported yet: use rtmp://, with a TLS proxy such as stunnel where TLS is needed"
+    )]
     Rtmps,
     /// Something follows host and port.
     #[error(

@@ -187,10 +187,12 @@ impl Show for Measurement {
     fn text(&self) -> String {
         let mut out = String::from("           sent  came back   median      95 %      99 %   longest\n");
         let all = Measured { sent: self.audio.sent + self.video.sent, figures: self.all };
-        for (name, Measured { sent, figures }) in [("audio", self.audio), ("video", self.video), ("all", all)] {
+        for (name, Measured { sent, figures }) in [("audio", self.audio), ("video", self.video), ("all", all)]
+        {
             let Figures { count, median, p95, p99, max } = figures;
             let [median, p95, p99, max] = [median, p95, p99, max].map(millis);
-            let _ = writeln!(out, "{name:<6} {sent:>8}   {count:>8} {median:>8} {p95:>9} {p99:>9} {max:>9} ms");
+            let _ =
+                writeln!(out, "{name:<6} {sent:>8}   {count:>8} {median:>8} {p95:>9} {p99:>9} {max:>9} ms");
         }
         out
     }

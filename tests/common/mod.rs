@@ -70,9 +70,14 @@ pub(crate) fn ffmpeg() -> Command {
 
 /// ffmpeg that publishes a clip, in real time.
 pub(crate) fn ffmpeg_publish(clip: &Path, url: &str) -> Command {
+    ffmpeg_publish_with(clip, &[], url)
+}
+
+/// The same, with options of the output.
+pub(crate) fn ffmpeg_publish_with(clip: &Path, options: &[&str], url: &str) -> Command {
     let mut ffmpeg = ffmpeg();
     ffmpeg.arg("-re").arg("-i").arg(clip);
-    ffmpeg.args(["-c", "copy", "-flvflags", "no_sequence_end", "-f", "flv", url]);
+    ffmpeg.args(["-c", "copy", "-flvflags", "no_sequence_end"]).args(options).args(["-f", "flv", url]);
     ffmpeg
 }
 
@@ -88,7 +93,14 @@ pub(crate) fn clip(seconds: u32) -> PathBuf {
         let made = scratch.path("clip.flv");
         let mut ffmpeg = ffmpeg();
         ffmpeg.args(["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30"]);
-        ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", &seconds.to_string()]);
+        ffmpeg.args([
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=frequency=440:sample_rate=48000",
+            "-t",
+            &seconds.to_string(),
+        ]);
         ffmpeg.args(["-c:v", "libx264", "-threads", "1", "-preset", "veryfast", "-profile:v", "main"]);
         ffmpeg.args(["-pix_fmt", "yuv420p", "-b:v", "1M", "-maxrate", "1M", "-bufsize", "1M", "-g", "60"]);
         ffmpeg.args(["-keyint_min", "60", "-sc_threshold", "0", "-bf", "0", "-c:a", "aac", "-b:a", "96k"]);

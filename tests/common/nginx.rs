@@ -1,9 +1,9 @@
 //! nginx with its RTMP module, as a server that records.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
-use std::fs;
 
 use super::{Process, SOON, Scratch, command, wait_until};
 

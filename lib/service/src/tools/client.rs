@@ -214,13 +214,7 @@ impl Client {
         earlier(deadline, self.connection.as_mut().and_then(Connection::poll_timeout))
     }
 
-    pub(super) fn fill(
-        &mut self,
-        now: Time,
-        limit: usize,
-        bytes: &mut Vec<u8>,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn fill(&mut self, now: Time, limit: usize, bytes: &mut Vec<u8>, out: &mut Outbox) {
         if let Some(connection) = &mut self.connection {
             connection.fill(now, limit, bytes);
             self.finish_when_sent(out);
@@ -281,7 +275,8 @@ impl Client {
             object.put("fpad", false).put("capabilities", 15.0).put("audioCodecs", 4071.0);
             object.put("videoCodecs", 252.0).put("videoFunction", 1.0).put("objectEncoding", 0.0);
         });
-        let connect = self.target.uri.arguments.iter().fold(connect, |connect, argument| connect.value(&**argument));
+        let connect =
+            self.target.uri.arguments.iter().fold(connect, |connect, argument| connect.value(&**argument));
         self.command(now, connect, out);
     }
 

@@ -138,7 +138,8 @@ mod tests {
     fn what_arrives_in_another_order_is_missing() {
         let sent = stream();
         let mut received = sent.clone();
-        let swapped: Vec<_> = (0..sent.len()).filter(|&at| sent[at].kind == kind::AUDIO).skip(5).take(2).collect();
+        let swapped: Vec<_> =
+            (0..sent.len()).filter(|&at| sent[at].kind == kind::AUDIO).skip(5).take(2).collect();
         received.swap(swapped[0], swapped[1]);
         let comparison = compare(&sent, &received);
         assert_eq!((comparison.audio.missing, comparison.audio.unexpected), (1, 1));
