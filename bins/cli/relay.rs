@@ -144,7 +144,7 @@ pub struct Limits {
     pub max_memory: ByteCount,
 
     /// Memory for what a client has sent in part, before its connect was accepted, in bytes
-    #[arg(long, value_name = "BYTES", default_value = "256K")]
+    #[arg(long, value_name = "BYTES", default_value = "192K")]
     pub max_memory_before_connect: ByteCount,
 
     /// Close a client whose handshake takes longer
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(relay.security.crypto_threads, 1);
         assert_eq!(relay.limits.max_message.0, 6 << 20);
         assert_eq!(relay.limits.max_memory.0, 8 << 20);
-        assert_eq!(relay.limits.max_memory_before_connect.0, 256 << 10);
+        assert_eq!(relay.limits.max_memory_before_connect.0, 192 << 10);
         assert_eq!(relay.verbosity.level(), "warn");
     }
 

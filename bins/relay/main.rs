@@ -57,16 +57,18 @@ const fn protocol(scheme: Scheme) -> Protocol {
 fn set_media(config: &mut RelayConfig, media: Media) {
     // "For ever" is the longest time there is.
     let time = |Lifetime(time)| time.unwrap_or(Duration::MAX);
-    config.lifetimes.video = time(media.video_lifetime);
-    config.lifetimes.audio = time(media.audio_lifetime);
-    config.lifetimes.finish_margin = time(media.finish_margin);
+    config.link.lifetimes.video = time(media.video_lifetime);
+    config.link.lifetimes.audio = time(media.audio_lifetime);
+    config.link.lifetimes.finish_margin = time(media.finish_margin);
     config.dscp = media.dscp.0;
 }
 
 fn set_limits(config: &mut RelayConfig, limits: Limits) {
-    config.limits.message_bytes = limits.max_message.0;
-    config.limits.bytes_after_connect = limits.max_memory.0;
-    config.limits.bytes_before_connect = limits.max_memory_before_connect.0;
-    config.timeouts.handshake = limits.handshake_timeout.0;
+    config.max_clients = limits.max_clients as usize;
+    config.max_clients_per_address = limits.max_clients_per_address as usize;
+    config.link.trusted.message_bytes = limits.max_message.0;
+    config.link.trusted.session_bytes = limits.max_memory.0;
+    config.link.untrusted.session_bytes = limits.max_memory_before_connect.0;
+    config.rtmp.handshake_timeout = limits.handshake_timeout.0;
     config.timeouts.connect = limits.connect_timeout.0;
 }

@@ -113,6 +113,9 @@ fn prefix(ip: IpAddr) -> u64 {
 impl Endpoint {
     /// Answers an IHello that selects this end by an RHello.
     pub(super) fn on_ihello(&mut self, now: Time, meta: &RecvMeta, datagram_len: usize, hello: &IHello<'_>) {
+        if !self.accepting {
+            return;
+        }
         if !self.profile.selects_near(hello.epd) {
             self.stats.unselected_hellos += 1;
             return;

@@ -47,7 +47,9 @@ impl Endpoint {
         if self.answer_again(meta, keying) {
             return;
         }
-        self.begin_responding(now, meta, keying);
+        if self.accepting {
+            self.begin_responding(now, meta, keying);
+        }
     }
 
     /// A repeated IIKeying gets the answer that was given before, or waits for it. Answers whether it was one.
