@@ -306,7 +306,7 @@ impl SendFlowRef<'_> {
             return;
         }
         flow.state = SendState::Closing;
-        if flow.bound && flow.queue.was_used() {
+        if flow.queue.was_used() {
             return self.endpoint.settle_send(now, id);
         }
         // Nothing of it is known to the far end.
