@@ -1,1 +1,29 @@
-//! The run loop: sockets, timers, workers, signals, and the host that runs a service for real.
+//! The run loop and the host that runs a [`Service`](rtmfp_base::Service) for real: sockets, timers, worker
+//! threads, name look-ups and signals. It knows nothing of what its services speak.
+//!
+//! [`run`] is what programs call; [`spawn`] runs a service on a thread of its own, for tests and for programs
+//! that embed one. The parts below are usable by themselves: [`RunLoop`] (readiness, timers, tasks),
+//! [`Performer`] (tasks from other threads), [`Worker`] (threads with a bounded queue) and [`udp`].
+//!
+//! Everything that touches the service happens on one thread. Nothing here blocks that thread: names are looked
+//! up and jobs are run on worker threads, sockets never wait.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+mod host;
+mod performer;
+mod resolver;
+mod run_loop;
+pub mod stats;
+mod tcp;
+mod timers;
+pub mod udp;
+mod worker;
+
+pub use host::{Config, Error, Handle, Report, SignalHook, run, spawn};
+pub use performer::Performer;
+pub use resolver::ResolverOptions;
+pub use run_loop::{Ready, RunLoop, SourceId, SourceKind};
+pub use tcp::TcpOptions;
+pub use timers::TimerId;
+pub use worker::{QueueFull, Worker};
