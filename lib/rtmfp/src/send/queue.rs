@@ -280,12 +280,12 @@ impl Queue {
         self.outstanding
     }
 
-    /// Nothing is left that the far end has to know of.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.fragments.is_empty() && self.messages.is_empty()
+    /// The far end knows of everything, and that there is no more.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.final_sequence.is_some() && self.fragments.is_empty() && self.messages.is_empty()
     }
 
-    /// Marks the end of the flow; `sealed` again and again is harmless. A fragment of its own is made only
+    /// Marks the end of the flow, once all messages were cut; calling it again is harmless. A fragment of its own is made only
     /// when no message is left that could carry the mark (RFC 7016 section 3.6.2.11).
     pub(crate) fn finish_if_drained(&mut self) {
         if self.final_sequence.is_none() && !self.has_uncut() {

@@ -1,5 +1,5 @@
 //! Two endpoints with the plain profile on a simulated network.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
