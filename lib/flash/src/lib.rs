@@ -40,5 +40,5 @@ mod session;
 #[cfg(feature = "openssl")]
 pub use {
     keying::{Policy, StaticKeys, Wish},
-    profile::{Ancillary, ConfigError, FlashConfig, FlashProfile, KeyLog, KeySource},
+    profile::{Ancillary, AncillaryPredicate, ConfigError, FlashConfig, FlashProfile, KeyLog, KeySource},
 };
