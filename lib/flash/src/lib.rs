@@ -17,13 +17,11 @@ mod certificate;
 mod epd;
 mod fingerprint;
 mod group;
-mod option;
 
 pub use certificate::{BadCertificate, Certificate, CertificateParts};
 pub use epd::Epd;
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use group::Group;
-pub use option::Malformed;
 
 // All that computes needs a backend.
 #[cfg(feature = "openssl")]
