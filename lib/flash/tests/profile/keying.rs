@@ -131,6 +131,18 @@ fn an_answer_that_does_not_fit_leaves_the_handshake_as_it_was() {
 }
 
 #[test]
+fn a_static_key_of_the_certificate_counts_whatever_the_component_has() {
+    let client = profile(fixed(&TWO, 1), Policy::default(), 1);
+    let server = profile(fixed(&TWO, 2), Policy::default(), 2);
+    let bad_key = unhex("030d0205");
+    let offer = client.initiate(server.certificate(), &mut random(3)).unwrap()().unwrap();
+    let component = [&offer.component[..], &bad_key].concat();
+    let answer = server.respond(client.certificate(), &component, &mut random(4)).unwrap()().unwrap();
+    let component = [&answer.component[..], &bad_key].concat();
+    assert!(client.conclude(&offer.secret, &component)().is_ok());
+}
+
+#[test]
 fn what_one_end_requires_the_other_end_does() {
     let optional = Policy::default().allow_no_hmac().allow_no_sequence_numbers();
     for (near, far, expected) in [
