@@ -1,5 +1,7 @@
 //! Chunk headers as bytes (RTMP section 5.3.1).
 
+use rtmfp_media::TcMessage;
+
 /// The value of a 3-byte timestamp field that says: 4 more bytes follow.
 pub(crate) const EXTENDED: u32 = 0xff_ffff;
 /// The chunk stream of the chunk layer's own messages.
@@ -54,6 +56,17 @@ pub(crate) struct Fields {
     pub(crate) length: usize,
     pub(crate) kind: u8,
     pub(crate) stream_id: u32,
+}
+
+impl From<&TcMessage> for Fields {
+    fn from(message: &TcMessage) -> Self {
+        Self {
+            time: message.timestamp,
+            length: message.payload.len(),
+            kind: message.kind,
+            stream_id: message.stream_id,
+        }
+    }
 }
 
 /// Appends a header on a chunk stream below 64. The message stream's id is little-endian.

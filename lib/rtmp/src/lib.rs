@@ -25,6 +25,7 @@
 //! [`Config::max_queued_bytes`].
 #![forbid(unsafe_code)]
 
+mod chunk_streams;
 mod config;
 mod connection;
 mod control;

@@ -32,8 +32,8 @@ struct Lane {
     tail: MessageId,
     /// When the first message came, among all.
     order: u64,
-    /// The chunk stream (its place in the writer) on which the first message has begun.
-    chunk_stream: Option<usize>,
+    /// The chunk stream on which the first message has begun.
+    chunk_stream: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) struct Queued {
 pub(crate) struct Removed {
     pub(crate) queued: Queued,
     /// The chunk stream on which it had begun.
-    pub(crate) chunk_stream: Option<usize>,
+    pub(crate) chunk_stream: Option<u32>,
 }
 
 /// The send queue. Choosing, adding and removing take time linear in the number of lanes with waiting messages
@@ -162,7 +162,7 @@ impl Queue {
     /// The message to send from now, and the chunk stream if it has begun: the highest priority, of those the
     /// one that came first. Without `begin_new`, only messages that have begun are considered; with
     /// `finish_first`, they come first whatever their priority.
-    pub(crate) fn choose(&self, begin_new: bool, finish_first: bool) -> Option<(MessageId, Option<usize>)> {
+    pub(crate) fn choose(&self, begin_new: bool, finish_first: bool) -> Option<(MessageId, Option<u32>)> {
         self.lanes
             .iter()
             .filter(|lane| begin_new || lane.chunk_stream.is_some())
@@ -173,7 +173,7 @@ impl Queue {
     }
 
     /// Notes that `len` more bytes of a lane's first message, not its last ones, went into a chunk.
-    pub(crate) fn advance(&mut self, id: MessageId, len: usize, chunk_stream: usize) {
+    pub(crate) fn advance(&mut self, id: MessageId, len: usize, chunk_stream: u32) {
         let Some(queued) = self.messages.get_mut(id) else { return };
         let begins = queued.done == 0;
         queued.done += len;

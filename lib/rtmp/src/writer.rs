@@ -7,9 +7,10 @@ use rtmfp_base::Time;
 use rtmfp_media::TcMessage;
 use rtmfp_media::message::{CONTROL_STREAM, MAX_PAYLOAD, kind};
 
+use crate::chunk_streams::ChunkStreams;
 use crate::config::{MAX_CHUNK_SIZE, MIN_CHUNK_SIZE};
 use crate::control::{Acks, Outbox, is_chunk_layer};
-use crate::header::{self, CONTROL_CHUNK_STREAM, EXTENDED, Fields};
+use crate::header::{self, CONTROL_CHUNK_STREAM};
 use crate::queue::{Queue, Queued, RECORD, Removed};
 use crate::{Config, Event, MessageId, Role, SendError, SendOptions};
 
@@ -18,9 +19,8 @@ use crate::{Config, Event, MessageId, Role, SendError, SendOptions};
 pub(crate) struct Writer {
     queue: Queue,
     pub(crate) outbox: Outbox,
-    chunk_streams: Vec<ChunkStream>,
+    chunk_streams: ChunkStreams,
     chunk_size: usize,
-    compress: bool,
     interleave: bool,
     abandon_started: bool,
     max_queued: usize,
@@ -30,8 +30,6 @@ pub(crate) struct Writer {
     finishing: Option<MessageId>,
     /// Groups that lost a message, the newest last.
     dead_groups: VecDeque<u64>,
-    /// Messages begun so far.
-    begun: u64,
     pub(crate) counts: Counts,
 }
 
@@ -54,32 +52,6 @@ enum Cause {
     Overflow,
 }
 
-#[derive(Debug)]
-struct ChunkStream {
-    /// A message is under way on it.
-    busy: bool,
-    /// The number of the last message that began on it.
-    last_used: u64,
-    /// What the next header can build on. `None`: it has to be a full one.
-    previous: Option<Previous>,
-}
-
-/// What the headers of the last message said.
-#[derive(Clone, Copy, Debug)]
-struct Previous {
-    stream_id: u32,
-    kind: u8,
-    length: usize,
-    timestamp: u32,
-    /// The difference that a header of format 3 would repeat. `None` after format 0: the specification says
-    /// that it is then the timestamp, and not all implementations agree.
-    delta: Option<u32>,
-}
-
-/// The first chunk stream for messages; 2 is the chunk layer's.
-const FIRST_CHUNK_STREAM: u32 = CONTROL_CHUNK_STREAM + 1;
-/// How many chunk streams are used at most. There are servers that take none above 31.
-const MAX_CHUNK_STREAMS: usize = 24;
 /// How many groups that lost a message are remembered: the current ones of that many streams.
 const MAX_DEAD_GROUPS: usize = 64;
 
@@ -89,16 +61,14 @@ impl Writer {
         Self {
             queue: Queue::new(config.abandon_started),
             outbox: Outbox::new(role, chunk_size, config.window_ack_size),
-            chunk_streams: Vec::new(),
+            chunk_streams: ChunkStreams::new(config.compress_headers),
             chunk_size: chunk_size as usize,
-            compress: config.compress_headers,
             interleave: config.interleave,
             abandon_started: config.abandon_started,
             max_queued: config.max_queued_bytes,
             rest: Bytes::new(),
             finishing: None,
             dead_groups: VecDeque::new(),
-            begun: 0,
             counts: Counts::default(),
         }
     }
@@ -110,7 +80,7 @@ impl Writer {
     /// Bytes on the heap.
     pub(crate) fn memory(&self) -> usize {
         self.queue.memory()
-            + self.chunk_streams.capacity() * size_of::<ChunkStream>()
+            + self.chunk_streams.memory()
             + self.dead_groups.capacity() * size_of::<u64>()
             + self.rest.len()
     }
@@ -242,9 +212,7 @@ impl Writer {
 
     /// Writes the next chunk's header and makes its payload the rest to send; false if there is none.
     fn begin_chunk(&mut self, out: &mut Vec<u8>) -> bool {
-        let may_begin = self.chunk_streams.len() < MAX_CHUNK_STREAMS
-            || self.chunk_streams.iter().any(|stream| !stream.busy);
-        let chosen = self.queue.choose(may_begin, !self.interleave);
+        let chosen = self.queue.choose(self.chunk_streams.has_free(), !self.interleave);
         let Some((id, queued, begun)) = chosen.and_then(|(id, begun)| Some((id, self.queue.get(id)?, begun)))
         else {
             return false;
@@ -255,26 +223,20 @@ impl Writer {
         let finished = part.end == length;
         self.rest = message.payload.slice(part.clone());
 
-        let place = if let Some(place) = begun {
-            self.chunk_streams[place].put_continuation(place, out);
-            Some(place)
+        let chunk_stream = if let Some(chunk_stream) = begun {
+            self.chunk_streams.go_on(chunk_stream, out);
+            chunk_stream
         } else if message.kind == kind::USER_CONTROL && message.stream_id == CONTROL_STREAM && finished {
             // It needs no more than one chunk, so the chunk layer's own chunk stream stays free.
-            header::put(out, 0, CONTROL_CHUNK_STREAM, &fields(message, message.timestamp));
-            None
+            header::put(out, 0, CONTROL_CHUNK_STREAM, &message.into());
+            CONTROL_CHUNK_STREAM
         } else {
-            let place = free_place(&mut self.chunk_streams, message);
-            self.begun += 1;
-            self.chunk_streams[place].put_start(place, message, self.compress, out);
-            self.chunk_streams[place].last_used = self.begun;
-            Some(place)
+            self.chunk_streams.begin(message, out)
         };
-
-        if let Some(place) = place {
-            self.chunk_streams[place].busy = !finished;
-            if !finished {
-                self.queue.advance(id, part.len(), place);
-            }
+        if finished {
+            self.chunk_streams.finish(chunk_stream);
+        } else {
+            self.queue.advance(id, part.len(), chunk_stream);
         }
         if finished && let Some(removed) = self.queue.remove(id) {
             self.counts.sent += 1;
@@ -308,13 +270,10 @@ impl Writer {
             Cause::Abandoned => self.counts.abandoned += 1,
             Cause::Overflow => self.counts.overflowed += 1,
         }
-        if let Some(place) = chunk_stream {
+        if let Some(chunk_stream) = chunk_stream {
             self.counts.aborted += 1;
-            self.outbox.abort(FIRST_CHUNK_STREAM + place as u32);
-            let stream = &mut self.chunk_streams[place];
-            stream.busy = false;
-            // What a peer keeps of an aborted message's header is better not relied on.
-            stream.previous = None;
+            self.outbox.abort(chunk_stream);
+            self.chunk_streams.abort(chunk_stream);
         }
         if queued.options.notify {
             events.push_back(Event::Dropped { id, begun: chunk_stream.is_some() });
@@ -331,69 +290,6 @@ impl Writer {
             self.dead_groups.pop_front();
         }
         self.dead_groups.push_back(group);
-    }
-}
-
-impl ChunkStream {
-    /// Writes the header of a message's first chunk, as short as the message before allows.
-    fn put_start(&mut self, place: usize, message: &TcMessage, compress: bool, out: &mut Vec<u8>) {
-        let length = message.payload.len();
-        let compressed = self.previous.filter(|_| compress).and_then(|previous| {
-            let delta = message.timestamp.wrapping_sub(previous.timestamp);
-            // Also false when time went backwards.
-            let fits = delta < EXTENDED && previous.stream_id == message.stream_id;
-            let format = if previous.kind != message.kind || previous.length != length {
-                1
-            } else if previous.delta != Some(delta) {
-                2
-            } else {
-                3
-            };
-            fits.then_some((format, delta))
-        });
-        let (format, time) = compressed.unwrap_or((0, message.timestamp));
-        header::put(out, format, FIRST_CHUNK_STREAM + place as u32, &fields(message, time));
-        self.previous = Some(Previous {
-            stream_id: message.stream_id,
-            kind: message.kind,
-            length,
-            timestamp: message.timestamp,
-            delta: compressed.map(|(_, delta)| delta),
-        });
-    }
-
-    /// Writes the header of a chunk that continues a message.
-    fn put_continuation(&self, place: usize, out: &mut Vec<u8>) {
-        out.push(3 << 6 | (FIRST_CHUNK_STREAM + place as u32) as u8);
-        // Differences are never that large, so only format 0 has extended timestamps.
-        if let Some(Previous { delta: None, timestamp: timestamp @ EXTENDED.., .. }) = self.previous {
-            out.extend_from_slice(&timestamp.to_be_bytes());
-        }
-    }
-}
-
-fn fields(message: &TcMessage, time: u32) -> Fields {
-    Fields { time, length: message.payload.len(), kind: message.kind, stream_id: message.stream_id }
-}
-
-/// Finds or makes a chunk stream that is not busy. The best had a message of the same type on the same stream
-/// before; then come those that had none that counts, new ones, and last the one that was not used for longest.
-fn free_place(chunk_streams: &mut Vec<ChunkStream>, message: &TcMessage) -> usize {
-    let free = chunk_streams.iter().enumerate().filter(|(_, stream)| !stream.busy);
-    let ranked = free.map(|(place, stream)| match stream.previous {
-        Some(previous) if previous.stream_id == message.stream_id && previous.kind == message.kind => {
-            (0, 0, place)
-        }
-        None => (1, 0, place),
-        Some(_) => (2, stream.last_used, place),
-    });
-    match ranked.min() {
-        Some((0 | 1, _, place)) => place,
-        Some((_, _, place)) if chunk_streams.len() >= MAX_CHUNK_STREAMS => place,
-        _ => {
-            chunk_streams.push(ChunkStream { busy: false, last_used: 0, previous: None });
-            chunk_streams.len() - 1
-        }
     }
 }
 
