@@ -15,7 +15,7 @@ mod transmit;
 
 use core::fmt;
 use core::net::SocketAddr;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use rand::rngs::ChaCha20Rng;
@@ -88,7 +88,8 @@ pub struct Endpoint {
     index: Index,
     control: control::Control,
     ready: [VecDeque<SessionId>; Priority::COUNT],
-    timers: BinaryHeap<core::cmp::Reverse<(Time, SessionId)>>,
+    /// For each session with a timer one entry, not later than its earliest timer.
+    timers: BTreeSet<(Time, SessionId)>,
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
     near_ids: near_id::NearIds,
@@ -148,7 +149,7 @@ impl Endpoint {
             index: Index::default(),
             control: control::Control::default(),
             ready: Default::default(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             jobs: jobs::Jobs::default(),
             hellos,
             near_ids,
@@ -329,10 +330,11 @@ impl Endpoint {
             self.ready[priority].push_back(id);
         }
         let (at, _) = session.timers.next();
-        let at = at.max(now);
-        if at < session.timers.armed && !at.is_never() {
+        let (at, armed) = (at.max(now), session.timers.armed);
+        if at < armed {
             session.timers.armed = at;
-            self.timers.push(core::cmp::Reverse((at, id)));
+            self.timers.remove(&(armed, id));
+            self.timers.insert((at, id));
         }
     }
 

@@ -174,6 +174,7 @@ impl Endpoint {
     /// Takes a session out of everything. Its flows must have been ended.
     pub(super) fn remove_session(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(id) else { return };
+        self.timers.remove(&(session.timers.armed, id));
         if session.key != DEFAULT_KEY {
             self.profile.remove(session.key);
         }

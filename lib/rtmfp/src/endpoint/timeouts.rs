@@ -1,6 +1,5 @@
 //! Timers of sessions, and the ways in which a session ends.
 
-use core::cmp::Reverse;
 use core::time::Duration;
 
 use rtmfp_base::Time;
@@ -20,24 +19,21 @@ const TURN: usize = 1024;
 impl Endpoint {
     /// When [`Self::handle_timeout`] wants to be called, and why.
     pub fn poll_timeout(&mut self) -> Option<(Time, TimeoutReason)> {
-        while let Some(&Reverse((at, id))) = self.timers.peek() {
+        while let Some(&(at, id)) = self.timers.first() {
             let Some(session) = self.sessions.get_mut(id) else {
-                self.timers.pop();
+                self.timers.pop_first();
                 continue;
             };
             let (next, timer) = session.timers.next();
-            if at < session.timers.armed || next > at {
-                // An older entry, or the timer has moved later since.
-                self.timers.pop();
-                if at >= session.timers.armed && !next.is_never() {
-                    session.timers.armed = next;
-                    self.timers.push(Reverse((next, id)));
-                } else if next.is_never() {
-                    session.timers.armed = Time::MAX;
-                }
-                continue;
+            if next <= at {
+                return Some((at, timer.name()));
             }
-            return Some((at, timer.name()));
+            // It was moved later since.
+            self.timers.pop_first();
+            session.timers.armed = next;
+            if !next.is_never() {
+                self.timers.insert((next, id));
+            }
         }
         None
     }
@@ -45,16 +41,14 @@ impl Endpoint {
     /// Serves the timers that are due.
     pub fn handle_timeout(&mut self, now: Time) {
         for _ in 0..TURN {
-            let Some(&Reverse((at, id))) = self.timers.peek() else { break };
+            let Some(&(at, id)) = self.timers.first() else { break };
             if at > now {
                 break;
             }
-            self.timers.pop();
-            let Some(session) = self.sessions.get_mut(id) else { continue };
-            if at != session.timers.armed {
-                continue; // An entry that was replaced by an earlier one.
+            self.timers.pop_first();
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.timers.armed = Time::MAX;
             }
-            session.timers.armed = Time::MAX;
             while let Some(timer) = self.sessions.get_mut(id).and_then(|s| s.timers.take_due(now)) {
                 self.fire(now, id, timer);
             }
