@@ -82,7 +82,8 @@ impl Default for SessionConfig {
 pub struct Limits {
     /// Sessions, opening ones included.
     pub sessions: usize,
-    /// Responder handshakes whose public-key work waits or runs.
+    /// Responder handshakes whose public-key work waits or runs. One /24 or /56 prefix may have no more of them than
+    /// are left for all others.
     pub handshakes: usize,
     /// Receiving flows of a session, finished ones that linger included.
     pub receive_flows: usize,

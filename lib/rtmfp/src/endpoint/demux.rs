@@ -330,7 +330,7 @@ impl Endpoint {
                     self.conclude_done(now, id, *result);
                 }
             }
-            Owner::Respond(id) => {
+            Owner::Respond(id, _) => {
                 if let Ok(result) = result.downcast::<RespondResult>() {
                     self.respond_done(now, id, *result);
                 }

@@ -70,7 +70,7 @@ fn new_cookies(rng: &mut ChaCha20Rng) -> Cookies {
 struct Limiter {
     total: TokenBucket,
     rate: (u32, u32),
-    prefixes: HashMap<u64, TokenBucket>,
+    prefixes: HashMap<Prefix, TokenBucket>,
     /// What prefixes share that could not be remembered.
     overflow: TokenBucket,
     capacity: usize,
@@ -88,7 +88,7 @@ impl Limiter {
     }
 
     fn take(&mut self, now: Time, from: IpAddr) -> bool {
-        let prefix = prefix(from);
+        let prefix = Prefix::from(from);
         if self.prefixes.len() >= self.capacity && !self.prefixes.contains_key(&prefix) {
             self.prefixes.retain(|_, bucket| !bucket.is_full(now));
         }
@@ -102,11 +102,16 @@ impl Limiter {
     }
 }
 
-/// The /24 of an IPv4 address, the /56 of an IPv6 address.
-fn prefix(ip: IpAddr) -> u64 {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
-        IpAddr::V6(ip) => 1 << 63 | (u128::from(ip) >> 72) as u64,
+/// The /24 of an IPv4 address, the /56 of an IPv6 address: what one stranger may have to himself.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Prefix(u64);
+
+impl From<IpAddr> for Prefix {
+    fn from(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
+            IpAddr::V6(ip) => 1 << 63 | (u128::from(ip) >> 72) as u64,
+        })
     }
 }
 

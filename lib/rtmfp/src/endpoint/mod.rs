@@ -25,7 +25,7 @@ use rtmfp_base::{Arena, InterfaceId, Tag, Time};
 pub use demux::{Disposition, DropReason};
 pub use handles::{Receipt, RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
 pub(crate) use initiator::Opening;
-pub use stats::Stats;
+pub use stats::{Holdings, Stats};
 
 use crate::config::{Config, MAX_METADATA};
 use crate::crypto::Profile;
@@ -176,6 +176,22 @@ impl Endpoint {
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What is held now.
+    pub fn holdings(&self) -> Holdings {
+        let index = self.index.by_tag.len() + self.index.by_epd.len() + self.index.by_initiator.len();
+        Holdings {
+            held_sessions: self.sessions.len() as u64,
+            held_send_flows: self.flows.send.len() as u64,
+            held_recv_flows: self.flows.recv.len() as u64,
+            held_receipts: self.flows.receipts.len() as u64,
+            held_index_entries: index as u64,
+            held_timers: self.timers.len() as u64,
+            held_jobs: self.jobs.len() as u64,
+            held_control_packets: self.control.len() as u64,
+            held_events: self.flows.events.len() as u64,
+        }
     }
 
     /// How many sessions there are, with those that open or close.

@@ -8,6 +8,7 @@ use rtmfp_base::{RecvMeta, Time};
 
 use super::Endpoint;
 use super::cookie::Verdict;
+use super::hello::Prefix;
 use super::jobs::{Owner, RespondResult, Responded};
 use crate::SendFlowId;
 use crate::SessionId;
@@ -69,7 +70,8 @@ impl Endpoint {
     }
 
     fn begin_responding(&mut self, now: Time, meta: &RecvMeta, keying: &IIKeying<'_>) {
-        if self.jobs.responding() >= self.config.limits.handshakes {
+        let prefix = Prefix::from(meta.from.ip());
+        if !self.jobs.may_respond(self.config.limits.handshakes, prefix) {
             self.stats.limited_handshakes += 1;
             return;
         }
@@ -95,12 +97,14 @@ impl Endpoint {
         session.far_id = keying.session_id;
         session.epd = epd.into();
         session.certificate = Bytes::copy_from_slice(keying.certificate);
+        // The job may never end.
+        session.timers.set(Timer::Deadline, now + UNUSED);
         let near_id = session.near_id;
         self.index.by_initiator.insert((meta.from, keying.session_id), id);
         let signatures = self.profile.signatures();
         let (signed, signature) = (keying.signed.to_vec(), keying.signature.to_vec());
         let (certificate, component) = (keying.certificate.to_vec(), keying.component.to_vec());
-        self.jobs.push(Owner::Respond(id), move || -> RespondResult {
+        self.jobs.push(Owner::Respond(id, prefix), move || -> RespondResult {
             if !signatures.verify(&certificate, &signed, &signature) {
                 return Err(KeyingError::BadSignature);
             }
@@ -113,6 +117,7 @@ impl Endpoint {
             RIKeying::write_to(&parameters, &signatures.sign(&signed), &mut chunk);
             Ok(Responded { chunk, keys: answer.keys, component })
         });
+        self.touch(now, id);
     }
 
     pub(super) fn respond_done(&mut self, now: Time, id: SessionId, result: RespondResult) {
@@ -177,6 +182,9 @@ impl Endpoint {
         self.timers.remove(&(session.timers.armed, id));
         if session.key != DEFAULT_KEY {
             self.profile.remove(session.key);
+        }
+        if matches!(session.state, State::Keying | State::Responding) {
+            self.jobs.forget(id);
         }
         if let Some(opening) = &session.opening {
             self.forget_opening(opening);
