@@ -97,7 +97,7 @@ pub struct Limits {
     pub early_packets: usize,
     /// Candidate addresses that an opening session learns from Redirects.
     pub redirect_addresses: usize,
-    /// Packets queued that are neither data nor acknowledgements (hellos, pings, closes).
+    /// Packets queued that others ask for or that are repeated anyway (hellos, keying, ping replies).
     pub control_queue: usize,
     /// Ping replies of a session a second.
     pub pings_per_second: u32,
@@ -123,8 +123,8 @@ impl Default for Limits {
     }
 }
 
-/// How many hellos are answered: (burst, each second). A hello of at least `full_size` bytes draws on the large
-/// buckets; a shorter one, whose answer would be more than three times as long, on the small ones.
+/// How many hellos are answered: (burst, each second). A hello of at least `full_size` bytes whose answer is at most
+/// three times as long draws on the large buckets, any other on the small ones.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HelloLimits {
     /// Bytes of the hello's datagram from which on the large buckets apply.
@@ -133,9 +133,9 @@ pub struct HelloLimits {
     pub total: (u32, u32),
     /// Each /24 or /56 prefix.
     pub prefix: (u32, u32),
-    /// Short hellos, all sources together.
+    /// Short hellos and those with long answers, all sources together.
     pub short_total: (u32, u32),
-    /// Short hellos, each prefix.
+    /// The same, each prefix.
     pub short_prefix: (u32, u32),
     /// Prefixes remembered; beyond, all new ones share one bucket.
     pub prefixes: usize,

@@ -196,13 +196,12 @@ impl Endpoint {
     }
 
     fn opening_by_tag(&self, tag: &[u8]) -> Option<SessionId> {
-        let id = *self.index.by_tag.get(<&[u8; 16]>::try_from(tag).ok()?)?;
-        self.sessions.get(id).filter(|session| session.state == State::Hello).map(|_| id)
+        self.index.by_tag.get(<&[u8; 16]>::try_from(tag).ok()?).copied()
     }
 
-    /// A Redirect: more places to look.
-    pub(super) fn on_redirect(&mut self, now: Time, meta: &RecvMeta, redirect: &Redirect<'_>) {
-        let Some(id) = self.opening_by_tag(redirect.tag_echo) else { return };
+    /// A Redirect: more places to look. Answers whether it answers a hello of this end.
+    pub(super) fn on_redirect(&mut self, now: Time, meta: &RecvMeta, redirect: &Redirect<'_>) -> bool {
+        let Some(id) = self.opening_by_tag(redirect.tag_echo) else { return false };
         let mut any = false;
         for address in redirect.addresses() {
             any = true;
@@ -211,12 +210,19 @@ impl Endpoint {
         if !any {
             self.add_candidate(now, id, meta.from, true);
         }
+        true
     }
 
-    /// An RHello: the first acceptable one decides who the responder is.
-    pub(super) fn on_rhello(&mut self, now: Time, meta: &RecvMeta, hello: &RHello<'_>) {
-        let Some(id) = self.opening_by_tag(hello.tag_echo) else { return };
-        let Some(session) = self.sessions.get_mut(id) else { return };
+    /// An RHello. Answers whether it answers a hello of this end.
+    pub(super) fn on_rhello(&mut self, now: Time, meta: &RecvMeta, hello: &RHello<'_>) -> bool {
+        let Some(id) = self.opening_by_tag(hello.tag_echo) else { return false };
+        self.choose_responder(now, meta, id, hello);
+        true
+    }
+
+    /// The first acceptable RHello decides who the responder is.
+    fn choose_responder(&mut self, now: Time, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Hello) else { return };
         let Some(opening) = &mut session.opening else { return };
         if !self.profile.selects(&opening.epd, hello.certificate) {
             return;

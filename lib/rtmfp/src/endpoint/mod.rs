@@ -219,7 +219,7 @@ impl Endpoint {
     }
 
     fn shut_down_event(&mut self) -> Option<Event> {
-        let done = self.shutdown == Some(false) && self.sessions.is_empty() && self.control.is_empty();
+        let done = self.shutdown == Some(false) && self.sessions.is_empty();
         if done {
             self.shutdown = Some(true);
         }

@@ -22,10 +22,15 @@ const UNUSED: Duration = Duration::from_secs(95);
 
 impl Endpoint {
     /// The initiator's keying: with a good cookie, public-key work begins.
-    pub(super) fn on_iikeying(&mut self, now: Time, meta: &RecvMeta, keying: &IIKeying<'_>) {
-        if self.shutdown.is_some() || keying.session_id == 0 {
-            return;
-        }
+    /// Answers whether the cookie was made here.
+    pub(super) fn on_iikeying(
+        &mut self,
+        now: Time,
+        meta: &RecvMeta,
+        len: usize,
+        keying: &IIKeying<'_>,
+    ) -> bool {
+        let unusable = self.shutdown.is_some() || keying.session_id == 0;
         let (current, previous) = self.hellos.cookies(&mut self.rng, now);
         let profile = &*self.profile;
         let mut verdict = current.check(profile, now, meta.from, keying.cookie);
@@ -36,19 +41,23 @@ impl Endpoint {
             Verdict::Good => {}
             Verdict::Bad => {
                 self.stats.bad_cookies += 1;
-                return;
+                return false;
             }
             Verdict::OtherAddress => {
                 let new = current.make(profile, now, meta.from);
                 let mut chunk = Vec::new();
                 Chunk::CookieChange(CookieChange { old: keying.cookie, new: &new }).write(&mut chunk);
-                return self.send_startup(meta, meta.from, keying.session_id, chunk);
+                // The cookie proves an address, but not this one.
+                if !unusable && self.may_answer(now, meta, len, chunk.len()) {
+                    self.send_startup(meta, meta.from, keying.session_id, chunk);
+                }
+                return true;
             }
         }
-        if self.answer_again(meta, keying) {
-            return;
+        if !unusable && !self.answer_again(meta, keying) {
+            self.begin_responding(now, meta, keying);
         }
-        self.begin_responding(now, meta, keying);
+        true
     }
 
     /// A repeated IIKeying gets the answer that was given before, or waits for it. Answers whether it was one.

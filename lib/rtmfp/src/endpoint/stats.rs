@@ -61,7 +61,7 @@ stats! {
     refused_flows,
     /// Hellos that select nobody here.
     unselected_hellos,
-    /// Hellos not answered because too many came.
+    /// Hellos, and keying from another address than the cookie's, not answered because too many came.
     limited_hellos,
     /// Keying with a cookie that is not ours or too old.
     bad_cookies,
