@@ -20,7 +20,7 @@ pub const MAX_METADATA: usize = 512;
 /// Settings of an endpoint. `Config::default()` suits a server of live media.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Settings that each new session begins with.
+    /// Settings that each new session begins with. What is below its minimum is raised to it.
     pub session: SessionConfig,
     /// Limits.
     pub limits: Limits,
@@ -63,6 +63,17 @@ pub struct SessionConfig {
     pub dscp: u8,
     /// Bytes of received messages and fragments that all its flows may hold together.
     pub receive_limit: usize,
+}
+
+impl SessionConfig {
+    /// Raises what is below its minimum.
+    pub(crate) fn normalize(&mut self) {
+        let least = Duration::from_secs(1);
+        self.keepalive = self.keepalive.max(least);
+        self.retransmit_limit = self.retransmit_limit.max(least);
+        self.idle_limit = self.idle_limit.max(least);
+        self.dscp &= 0x3f;
+    }
 }
 
 impl Default for SessionConfig {

@@ -135,7 +135,8 @@ impl fmt::Debug for Endpoint {
 impl Endpoint {
     /// An endpoint with the identity of a profile. All its secrets and random numbers come from `seed`: fill it from
     /// the system in a program, from the test's number in a simulation.
-    pub fn new(config: Config, profile: Box<dyn Profile>, seed: [u8; 32], now: Time) -> Self {
+    pub fn new(mut config: Config, profile: Box<dyn Profile>, seed: [u8; 32], now: Time) -> Self {
+        config.session.normalize();
         let mut rng = ChaCha20Rng::from_seed(seed);
         let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
         let near_ids = near_id::NearIds::new(&mut rng);

@@ -81,7 +81,11 @@ impl Endpoint {
             Timer::Close => self.on_close_timer(now, id),
             Timer::Pace => session.refill_paced(now),
             Timer::Probe => {
-                for flow_id in session.due_probes(now, &mut self.flows) {
+                let probes = session.due_probes(now, &mut self.flows);
+                if !probes.is_empty() && session.is_overdue(now) {
+                    return self.close_session(now, id, CloseReason::Unresponsive);
+                }
+                for flow_id in probes {
                     self.send_session_chunk(id, &Chunk::BufferProbe { flow_id });
                 }
             }
@@ -95,11 +99,8 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.is_open()) else { return };
         session.refill_burst();
         let waiting = session.flight.outstanding > 0 || session.life.ping_outstanding;
-        if waiting {
-            let since = *session.life.waiting_since.get_or_insert(now);
-            if now.since(since) >= session.config.retransmit_limit {
-                return self.close_session(now, id, CloseReason::Unresponsive);
-            }
+        if waiting && session.is_overdue(now) {
+            return self.close_session(now, id, CloseReason::Unresponsive);
         }
         let losses = session.lose_everything(now, &mut self.flows);
         self.stats.lost_fragments += losses.fragments;
@@ -123,11 +124,13 @@ impl Endpoint {
             return session.arm_keepalive(now);
         }
         session.life.last_sent = now;
-        session.life.ping_outstanding = true;
-        session.life.waiting_since.get_or_insert(now);
-        session.timers.set(Timer::Retransmit, now + session.path.erto);
         session.arm_keepalive(now);
-        self.send_session_chunk(id, &Chunk::Ping(&[]));
+        if !session.life.ping_outstanding {
+            session.life.ping_outstanding = true;
+            session.life.waiting_since.get_or_insert(now);
+            session.timers.set_earlier(Timer::Retransmit, now + session.path.erto);
+            self.send_session_chunk(id, &Chunk::Ping(&[]));
+        }
     }
 
     fn on_close_timer(&mut self, now: Time, id: SessionId) {
@@ -172,7 +175,9 @@ impl Endpoint {
                 session.timers.set(Timer::Close, now + ABORT_LINGER);
                 self.send_session_chunk(id, &Chunk::CloseAck);
             }
-            _ => self.remove_session(id),
+            // The last packet may be waiting still.
+            State::FarCloseLinger => session.timers.set_earlier(Timer::Close, now + ABORT_LINGER),
+            State::Hello | State::Keying | State::Responding => self.remove_session(id),
         }
         if !matches!(state, State::NearClose | State::FarCloseLinger | State::Responding) {
             self.tell_closed(id, reason);
