@@ -204,9 +204,7 @@ impl Endpoint {
         let capacity = self.config.send_capacity;
         let mut flow = SendFlow::new(Bytes::new(), spec.metadata, tag, spec.priority, capacity);
         flow.association = association;
-        let id = self.flows.send.insert(flow);
-        self.attach(now, session, id)?;
-        Ok(id)
+        self.attach_new(now, session, flow)
     }
 }
 

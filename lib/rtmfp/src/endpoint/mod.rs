@@ -212,11 +212,16 @@ impl Endpoint {
         {
             self.reject(now, flow, 0);
         }
-        let event = self.flows.events.pop_front();
-        if let Some(Event::FlowOffered { flow, .. }) = event {
-            self.offered = Some(flow);
+        while let Some(event) = self.flows.events.pop_front() {
+            if let Event::FlowOffered { flow, .. } = event {
+                if self.flows.recv.get(flow).is_none_or(|f| f.state != RecvState::Offered) {
+                    continue; // It was rejected or lost before anybody heard of it.
+                }
+                self.offered = Some(flow);
+            }
+            return Some(event);
         }
-        event.or_else(|| self.shut_down_event())
+        self.shut_down_event()
     }
 
     fn shut_down_event(&mut self) -> Option<Event> {
@@ -251,9 +256,7 @@ impl Endpoint {
             Some(session) => session,
             None => self.begin_opening(now, Bytes::copy_from_slice(epd))?,
         };
-        let id = self.flows.send.insert(flow);
-        self.attach(now, session, id)?;
-        Ok(id)
+        self.attach_new(now, session, flow)
     }
 
     fn check_flow(&self, spec: &FlowSpec) -> Result<(), OpenFlowError> {
@@ -266,28 +269,39 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Puts a new flow into a session that is open or will be.
-    fn attach(&mut self, now: Time, session: SessionId, id: SendFlowId) -> Result<(), OpenFlowError> {
+    /// Puts a flow into a session that is open or will be. Answers whether there was room.
+    fn attach(&mut self, now: Time, session: SessionId, id: SendFlowId) -> bool {
         let limit = self.config.limits.send_flows;
-        let Some(open) = self.sessions.get_mut(session) else { return Err(OpenFlowError::NotOpen) };
-        let attached = if open.is_open() {
-            open.bind(&mut self.flows, id, limit)
+        let Some(open) = self.sessions.get_mut(session) else { return false };
+        if open.is_open() {
+            if !open.bind(&mut self.flows, id, limit) {
+                return false;
+            }
         } else {
             let opening = open.opening.as_mut().filter(|opening| opening.flows.len() < limit);
-            opening.is_some_and(|opening| {
-                opening.flows.push(id);
-                true
-            })
-        };
-        if !attached {
-            self.flows.send.remove(id);
-            return Err(OpenFlowError::Limit);
+            let Some(opening) = opening else { return false };
+            opening.flows.push(id);
         }
         if let Some(flow) = self.flows.send.get_mut(id) {
             flow.session = Some(session);
         }
         self.touch(now, session);
-        Ok(())
+        true
+    }
+
+    /// Puts a new flow into a session, or forgets it.
+    fn attach_new(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        flow: SendFlow,
+    ) -> Result<SendFlowId, OpenFlowError> {
+        let id = self.flows.send.insert(flow);
+        if self.attach(now, session, id) {
+            return Ok(id);
+        }
+        self.flows.send.remove(id);
+        Err(OpenFlowError::Limit)
     }
 
     /// Takes an offered flow. Its messages come with `tag`.

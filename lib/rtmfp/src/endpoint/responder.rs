@@ -167,7 +167,9 @@ impl Endpoint {
             session.timers.set(Timer::Deadline, now + UNUSED);
             self.stats.accepted_sessions += 1;
         }
-        self.index.by_epd.insert(session.epd.clone(), id);
+        if initiator {
+            self.index.by_epd.insert(session.epd.clone(), id);
+        }
         self.flows.events.push_back(Event::SessionOpened { session: id, initiator });
         self.touch(now, id);
         let Some(opening) = opening else { return Vec::new() };
@@ -175,13 +177,17 @@ impl Endpoint {
         opening.flows
     }
 
-    /// A packet with the session's keys has come.
+    /// A packet with the session's keys has come. Only now flows to the far end's identity find a responder's session:
+    /// anybody can send somebody else's certificate.
     pub(super) fn prove_session(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id)
             && !session.life.proven
         {
             session.life.proven = true;
             session.timers.stop(Timer::Deadline);
+            if session.role == Role::Responder && session.is_open() {
+                self.index.by_epd.insert(session.epd.clone(), id);
+            }
         }
     }
 
