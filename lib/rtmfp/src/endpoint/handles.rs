@@ -160,14 +160,9 @@ impl SessionRef<'_> {
 
     /// Changes its settings; times below their minimum of one second are raised to it.
     pub fn configure(&mut self, now: Time, change: impl FnOnce(&mut SessionConfig)) {
-        let least = Duration::from_secs(1);
         if let Some(session) = self.endpoint.sessions.get_mut(self.id) {
             change(&mut session.config);
-            let config = &mut session.config;
-            config.keepalive = config.keepalive.max(least);
-            config.retransmit_limit = config.retransmit_limit.max(least);
-            config.idle_limit = config.idle_limit.max(least);
-            config.dscp &= 0x3f;
+            session.config.normalize();
             session.arm_keepalive(now);
             let idle_at = session.life.flowless_since + session.config.idle_limit;
             session.timers.set(crate::session::Timer::Idle, idle_at.max(now));
@@ -209,9 +204,7 @@ impl Endpoint {
         let capacity = self.config.send_capacity;
         let mut flow = SendFlow::new(Bytes::new(), spec.metadata, tag, spec.priority, capacity);
         flow.association = association;
-        let id = self.flows.send.insert(flow);
-        self.attach(now, session, id)?;
-        Ok(id)
+        self.attach_new(now, session, flow)
     }
 }
 

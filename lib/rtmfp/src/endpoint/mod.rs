@@ -15,7 +15,7 @@ mod transmit;
 
 use core::fmt;
 use core::net::SocketAddr;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use rand::rngs::ChaCha20Rng;
@@ -25,7 +25,7 @@ use rtmfp_base::{Arena, InterfaceId, Tag, Time};
 pub use demux::{Disposition, DropReason};
 pub use handles::{Receipt, RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
 pub(crate) use initiator::Opening;
-pub use stats::Stats;
+pub use stats::{Holdings, Stats};
 
 use crate::config::{Config, MAX_METADATA};
 use crate::crypto::Profile;
@@ -88,7 +88,8 @@ pub struct Endpoint {
     index: Index,
     control: control::Control,
     ready: [VecDeque<SessionId>; Priority::COUNT],
-    timers: BinaryHeap<core::cmp::Reverse<(Time, SessionId)>>,
+    /// For each session with a timer one entry, not later than its earliest timer.
+    timers: BTreeSet<(Time, SessionId)>,
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
     near_ids: near_id::NearIds,
@@ -134,7 +135,8 @@ impl fmt::Debug for Endpoint {
 impl Endpoint {
     /// An endpoint with the identity of a profile. All its secrets and random numbers come from `seed`: fill it from
     /// the system in a program, from the test's number in a simulation.
-    pub fn new(config: Config, profile: Box<dyn Profile>, seed: [u8; 32], now: Time) -> Self {
+    pub fn new(mut config: Config, profile: Box<dyn Profile>, seed: [u8; 32], now: Time) -> Self {
+        config.session.normalize();
         let mut rng = ChaCha20Rng::from_seed(seed);
         let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
         let near_ids = near_id::NearIds::new(&mut rng);
@@ -148,7 +150,7 @@ impl Endpoint {
             index: Index::default(),
             control: control::Control::default(),
             ready: Default::default(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             jobs: jobs::Jobs::default(),
             hellos,
             near_ids,
@@ -177,6 +179,22 @@ impl Endpoint {
         &self.stats
     }
 
+    /// What is held now.
+    pub fn holdings(&self) -> Holdings {
+        let index = self.index.by_tag.len() + self.index.by_epd.len() + self.index.by_initiator.len();
+        Holdings {
+            held_sessions: self.sessions.len() as u64,
+            held_send_flows: self.flows.send.len() as u64,
+            held_recv_flows: self.flows.recv.len() as u64,
+            held_receipts: self.flows.receipts.len() as u64,
+            held_index_entries: index as u64,
+            held_timers: self.timers.len() as u64,
+            held_jobs: self.jobs.len() as u64,
+            held_control_packets: self.control.len() as u64,
+            held_events: self.flows.events.len() as u64,
+        }
+    }
+
     /// How many sessions there are, with those that open or close.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
@@ -194,15 +212,20 @@ impl Endpoint {
         {
             self.reject(now, flow, 0);
         }
-        let event = self.flows.events.pop_front();
-        if let Some(Event::FlowOffered { flow, .. }) = event {
-            self.offered = Some(flow);
+        while let Some(event) = self.flows.events.pop_front() {
+            if let Event::FlowOffered { flow, .. } = event {
+                if self.flows.recv.get(flow).is_none_or(|f| f.state != RecvState::Offered) {
+                    continue; // It was rejected or lost before anybody heard of it.
+                }
+                self.offered = Some(flow);
+            }
+            return Some(event);
         }
-        event.or_else(|| self.shut_down_event())
+        self.shut_down_event()
     }
 
     fn shut_down_event(&mut self) -> Option<Event> {
-        let done = self.shutdown == Some(false) && self.sessions.is_empty() && self.control.is_empty();
+        let done = self.shutdown == Some(false) && self.sessions.is_empty();
         if done {
             self.shutdown = Some(true);
         }
@@ -233,9 +256,7 @@ impl Endpoint {
             Some(session) => session,
             None => self.begin_opening(now, Bytes::copy_from_slice(epd))?,
         };
-        let id = self.flows.send.insert(flow);
-        self.attach(now, session, id)?;
-        Ok(id)
+        self.attach_new(now, session, flow)
     }
 
     fn check_flow(&self, spec: &FlowSpec) -> Result<(), OpenFlowError> {
@@ -248,28 +269,39 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Puts a new flow into a session that is open or will be.
-    fn attach(&mut self, now: Time, session: SessionId, id: SendFlowId) -> Result<(), OpenFlowError> {
+    /// Puts a flow into a session that is open or will be. Answers whether there was room.
+    fn attach(&mut self, now: Time, session: SessionId, id: SendFlowId) -> bool {
         let limit = self.config.limits.send_flows;
-        let Some(open) = self.sessions.get_mut(session) else { return Err(OpenFlowError::NotOpen) };
-        let attached = if open.is_open() {
-            open.bind(&mut self.flows, id, limit)
+        let Some(open) = self.sessions.get_mut(session) else { return false };
+        if open.is_open() {
+            if !open.bind(&mut self.flows, id, limit) {
+                return false;
+            }
         } else {
             let opening = open.opening.as_mut().filter(|opening| opening.flows.len() < limit);
-            opening.is_some_and(|opening| {
-                opening.flows.push(id);
-                true
-            })
-        };
-        if !attached {
-            self.flows.send.remove(id);
-            return Err(OpenFlowError::Limit);
+            let Some(opening) = opening else { return false };
+            opening.flows.push(id);
         }
         if let Some(flow) = self.flows.send.get_mut(id) {
             flow.session = Some(session);
         }
         self.touch(now, session);
-        Ok(())
+        true
+    }
+
+    /// Puts a new flow into a session, or forgets it.
+    fn attach_new(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        flow: SendFlow,
+    ) -> Result<SendFlowId, OpenFlowError> {
+        let id = self.flows.send.insert(flow);
+        if self.attach(now, session, id) {
+            return Ok(id);
+        }
+        self.flows.send.remove(id);
+        Err(OpenFlowError::Limit)
     }
 
     /// Takes an offered flow. Its messages come with `tag`.
@@ -329,10 +361,11 @@ impl Endpoint {
             self.ready[priority].push_back(id);
         }
         let (at, _) = session.timers.next();
-        let at = at.max(now);
-        if at < session.timers.armed && !at.is_never() {
+        let (at, armed) = (at.max(now), session.timers.armed);
+        if at < armed {
             session.timers.armed = at;
-            self.timers.push(core::cmp::Reverse((at, id)));
+            self.timers.remove(&(armed, id));
+            self.timers.insert((at, id));
         }
     }
 

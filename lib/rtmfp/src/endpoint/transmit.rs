@@ -14,9 +14,15 @@ use crate::wire::{Mode, PacketHeader, scramble};
 
 /// Bytes of the scrambled session id in front of a sealed packet.
 const ID_LEN: usize = 4;
+/// Flags and timestamp.
+const STARTUP_HEADER: usize = 3;
 /// Clear bytes of a startup packet at the least: no hello is so short that its answer would be taken for
 /// amplification.
 const MIN_STARTUP: usize = 60;
+
+fn startup_clear_len(chunk_len: usize) -> usize {
+    (STARTUP_HEADER + chunk_len).max(MIN_STARTUP)
+}
 
 /// Where a packet goes.
 struct Route {
@@ -48,6 +54,11 @@ impl Endpoint {
             scramble(far_id, &mut batch.buffer[start..sealing.start + sealing.room.sealed_len]);
         }
         self.sealings = ids;
+    }
+
+    /// The length of the datagram that a startup packet with one chunk makes.
+    pub(super) fn startup_datagram_len(&mut self, chunk_len: usize) -> usize {
+        ID_LEN + self.profile.reserve(DEFAULT_KEY, startup_clear_len(chunk_len)).sealed_len
     }
 
     /// Sends one control packet. Answers whether there was one.
@@ -83,8 +94,8 @@ impl Endpoint {
         header.write(&mut batch.buffer);
         batch.buffer.extend_from_slice(&packet.chunk);
         if header.mode == Mode::Startup {
-            let len = (batch.buffer.len() - clear_at).max(MIN_STARTUP);
-            batch.buffer.resize(clear_at + len, 0xff); // No chunk has this length: padding.
+            // No chunk has this length: padding.
+            batch.buffer.resize(clear_at + startup_clear_len(packet.chunk.len()), 0xff);
         }
         let route = Route {
             interface: packet.interface,

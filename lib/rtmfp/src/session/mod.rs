@@ -229,6 +229,12 @@ impl Session {
         self.timers.set(Timer::Idle, now + self.config.idle_limit);
     }
 
+    /// Whether the far end owes an answer since the retransmit limit; from now on it owes one.
+    pub(crate) fn is_overdue(&mut self, now: Time) -> bool {
+        let since = *self.life.waiting_since.get_or_insert(now);
+        now.since(since) >= self.config.retransmit_limit
+    }
+
     /// The keep-alive falls due that long after the last packet sent; the responder lets the initiator go first.
     pub(crate) fn arm_keepalive(&mut self, now: Time) {
         let slack = if self.role == Role::Responder { self.path.mrto() } else { Duration::ZERO };
