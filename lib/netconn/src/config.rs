@@ -1,0 +1,60 @@
+use core::time::Duration;
+
+use crate::Lifetimes;
+
+/// How links behave and what they grant their peers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkConfig {
+    /// How long media may wait to be sent.
+    pub lifetimes: Lifetimes,
+    /// What a peer is granted until its connect was accepted.
+    pub untrusted: ReceiveLimits,
+    /// What a peer is granted from then on.
+    pub trusted: ReceiveLimits,
+    /// Bytes that may wait to be sent. Above it media is dropped; where only what has no deadline waits, the link
+    /// ends. Default 32 MiB.
+    pub max_queued_bytes: usize,
+    /// NetStreams that a link may use. Default 1024.
+    pub max_streams: usize,
+    /// Flow synchronisations under way at a time; of more, the oldest ends early. Default 16.
+    pub max_barriers: usize,
+    /// Longest time for which a flow waits for another one. Default 2 s.
+    pub barrier_limit: Duration,
+    /// Longest time for which a command that ends a stream waits for the stream's media to be delivered, while
+    /// the link lives on. Default 500 ms.
+    pub drain_limit: Duration,
+    /// Longest time for which a link that is being finished waits for everything to be delivered, and then once more
+    /// for the other end to finish as well. Default 8 s.
+    pub finish_limit: Duration,
+    /// How long the other flows of a connection may outlive its control flow. Default 2.5 s.
+    pub tail_limit: Duration,
+    /// How often an RTMFP session asks an idle peer whether it is there. Default 10 s.
+    pub keepalive: Duration,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            lifetimes: Lifetimes::default(),
+            untrusted: ReceiveLimits { message_bytes: 64 << 10, session_bytes: 192 << 10 },
+            trusted: ReceiveLimits { message_bytes: 6 << 20, session_bytes: 8 << 20 },
+            max_queued_bytes: 32 << 20,
+            max_streams: 1024,
+            max_barriers: 16,
+            barrier_limit: Duration::from_secs(2),
+            drain_limit: Duration::from_millis(500),
+            finish_limit: Duration::from_secs(8),
+            tail_limit: Duration::from_millis(2500),
+            keepalive: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a peer may make a link hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReceiveLimits {
+    /// The longest message in bytes.
+    pub message_bytes: usize,
+    /// All that was received in part, or not handed out yet, in bytes.
+    pub session_bytes: usize,
+}

@@ -1,0 +1,125 @@
+//! What messages mean to the links that carry them.
+
+use rtmfp_media::amf0::{Limits, Value};
+use rtmfp_media::command::Command;
+use rtmfp_media::control::UserControl;
+use rtmfp_media::message::kind;
+use rtmfp_media::TcMessage;
+
+/// What a message means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Meaning {
+    /// `connect`.
+    Connect { transaction: f64 },
+    /// `_result`.
+    Result { transaction: f64 },
+    /// `_error`.
+    Error { transaction: f64 },
+    /// `setPeerInfo` (RFC 7425 section 5.3.3).
+    SetPeerInfo { transaction: f64 },
+    /// It ends a stream, or all streams, so it must not overtake their media.
+    Ends { stream: Option<u32>, deletes: bool },
+    /// Any other command.
+    Command,
+    /// RFC 7425 section 5.2.
+    FlowSync { id: u32, count: u32 },
+    /// RFC 7425 section 5.3.4.
+    SetKeepalive { server: u32 },
+    /// Of RTMP's chunk layer: it means nothing elsewhere.
+    ChunkLayer,
+    /// Several messages in one.
+    Aggregate,
+    /// Media, data and the rest.
+    Other,
+}
+
+impl Meaning {
+    pub(crate) fn of(message: &TcMessage) -> Self {
+        match message.kind {
+            kind::SET_CHUNK_SIZE
+            | kind::ABORT
+            | kind::ACKNOWLEDGEMENT
+            | kind::WINDOW_ACK_SIZE
+            | kind::SET_PEER_BANDWIDTH => Self::ChunkLayer,
+            kind::AGGREGATE => Self::Aggregate,
+            kind::USER_CONTROL => match UserControl::parse(&message.payload) {
+                Ok(UserControl::FlowSync { id, count }) => Self::FlowSync { id, count },
+                Ok(UserControl::SetKeepalive { server, .. }) => Self::SetKeepalive { server },
+                Ok(UserControl::StreamEof(stream)) => Self::Ends { stream: Some(stream), deletes: false },
+                _ => Self::Other,
+            },
+            kind::COMMAND | kind::COMMAND_EXTENDED => Self::of_command(message),
+            _ => Self::Other,
+        }
+    }
+
+    fn of_command(message: &TcMessage) -> Self {
+        let Ok(command) = Command::parse(message.kind, &message.payload, &LIMITS) else { return Self::Command };
+        let transaction = command.transaction;
+        let own = Some(message.stream_id);
+        match command.name {
+            "connect" => Self::Connect { transaction },
+            "_result" => Self::Result { transaction },
+            "_error" => Self::Error { transaction },
+            "setPeerInfo" => Self::SetPeerInfo { transaction },
+            "deleteStream" => Self::Ends { stream: stream_argument(&command), deletes: true },
+            "closeStream" => Self::Ends { stream: own, deletes: false },
+            // It names the stream by its name.
+            "FCUnpublish" => Self::Ends { stream: None, deletes: false },
+            "publish" if command.argument(0).and_then(Value::as_str).is_none() => {
+                Self::Ends { stream: own, deletes: false }
+            }
+            "onStatus" if command.info().is_some_and(|info| ENDS.contains(&info.code)) => {
+                Self::Ends { stream: own, deletes: false }
+            }
+            _ => Self::Command,
+        }
+    }
+}
+
+/// What a server says when a stream has ended for its players, or was taken from its publisher.
+const ENDS: [&str; 4] = [
+    "NetStream.Play.Stop",
+    "NetStream.Play.Complete",
+    "NetStream.Play.UnpublishNotify",
+    "NetStream.Unpublish.Success",
+];
+
+const LIMITS: Limits = Limits::DEFAULT;
+
+/// The stream that `deleteStream` names; `None` when it names none that there can be.
+fn stream_argument(command: &Command<'_>) -> Option<u32> {
+    let number = command.argument(0)?.as_number()?;
+    (number >= 0.0 && number <= f64::from(u32::MAX) && number.fract() == 0.0).then_some(number as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use rtmfp_media::command::{self, Builder, Info};
+
+    use super::*;
+
+    #[test]
+    fn commands_that_end_streams_are_recognised() {
+        let ends = |stream, deletes| Meaning::Ends { stream, deletes };
+        for (message, meaning) in [
+            (command::delete_stream(7).message(0), ends(Some(7), true)),
+            (Builder::new("deleteStream", 0.0).value(Value::Null).value(1.5).message(0), ends(None, true)),
+            (command::fc_unpublish(5.0, "live").message(0), ends(None, false)),
+            (command::close_stream().message(3), ends(Some(3), false)),
+            (Builder::new("publish", 0.0).value(Value::Null).value(false).message(3), ends(Some(3), false)),
+            (UserControl::StreamEof(4).message(), ends(Some(4), false)),
+            (
+                command::on_status(&Info::status("NetStream.Play.UnpublishNotify", "")).message(2),
+                ends(Some(2), false),
+            ),
+            (command::on_status(&Info::status("NetStream.Play.Start", "")).message(2), Meaning::Command),
+            (command::publish("live", "live").message(3), Meaning::Command),
+            (command::result(4.0).message(0), Meaning::Result { transaction: 4.0 }),
+            (command::connect(|_| {}).message(0), Meaning::Connect { transaction: 1.0 }),
+            (command::set_peer_info([]).message(0), Meaning::SetPeerInfo { transaction: 0.0 }),
+        ] {
+            assert_eq!(Meaning::of(&message), meaning, "{message:?}");
+        }
+    }
+}
