@@ -91,7 +91,13 @@ mod tests {
         Id::from_parts(number, 0)
     }
 
-    fn arrive(barriers: &mut Barriers, at: u64, number: u32, id: u32, count: u32) -> (Arrival, Vec<RecvFlowId>) {
+    fn arrive(
+        barriers: &mut Barriers,
+        at: u64,
+        number: u32,
+        id: u32,
+        count: u32,
+    ) -> (Arrival, Vec<RecvFlowId>) {
         barriers.arrive(Time::from_secs(at), flow(number), id, count, 2, Duration::from_secs(2))
     }
 

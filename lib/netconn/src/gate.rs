@@ -63,7 +63,8 @@ impl Gate {
         come: impl Fn(Wait) -> bool,
     ) -> Option<TcMessage> {
         let free = |held: &Held| held.wait.is_none_or(&come) || (!patient && held.until <= now);
-        let stream_id = self.streams.iter().find(|(_, queue)| queue.front().is_some_and(free)).map(|(&id, _)| id)?;
+        let stream_id =
+            self.streams.iter().find(|(_, queue)| queue.front().is_some_and(free)).map(|(&id, _)| id)?;
         let queue = self.streams.get_mut(&stream_id)?;
         let held = queue.pop_front()?;
         if queue.is_empty() {

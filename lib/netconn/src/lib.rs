@@ -21,13 +21,13 @@ mod policy;
 mod rtmfp_link;
 mod rtmp_link;
 
-pub use connect::{ConnectRequest, connection_closed, connection_failed, public_uri};
 pub use config::{LinkConfig, ReceiveLimits};
+pub use connect::{ConnectRequest, connection_closed, connection_failed, public_uri};
 pub use endpoints::{EndpointId, EndpointKind, Endpoints};
 pub use link::{Cx, Link, LinkError, LinkEvent, LinkId, LinkStats, Progress, Role};
 pub use metadata::FlowMetadata;
 pub use policy::Lifetimes;
 pub use rtmfp_link::RtmfpLink;
-pub use rtmp_link::RtmpLink;
 pub use rtmfp_media::TcMessage;
 pub use rtmfp_rtmp::Config as RtmpConfig;
+pub use rtmp_link::RtmpLink;

@@ -5,8 +5,8 @@ use rtmfp::CloseReason;
 use rtmfp_base::{Action, Counters, StreamId, Tag, Time, Visit};
 use rtmfp_media::TcMessage;
 use rtmfp_media::aggregate::{self, Parts};
-use rtmfp_media::command;
 use rtmfp_media::amf0::Value;
+use rtmfp_media::command;
 pub use rtmfp_rtmp::Role;
 
 use crate::gate::{Gate, Wait};

@@ -1,10 +1,10 @@
 //! What messages mean to the links that carry them.
 
+use rtmfp_media::TcMessage;
 use rtmfp_media::amf0::{Limits, Value};
 use rtmfp_media::command::Command;
 use rtmfp_media::control::UserControl;
 use rtmfp_media::message::kind;
-use rtmfp_media::TcMessage;
 
 /// What a message means.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +54,9 @@ impl Meaning {
     }
 
     fn of_command(message: &TcMessage) -> Self {
-        let Ok(command) = Command::parse(message.kind, &message.payload, &LIMITS) else { return Self::Command };
+        let Ok(command) = Command::parse(message.kind, &message.payload, &LIMITS) else {
+            return Self::Command;
+        };
         let transaction = command.transaction;
         let own = Some(message.stream_id);
         match command.name {

@@ -54,12 +54,23 @@ mod tests {
                 assert_eq!(FlowMetadata::parse(&metadata.encode()), Some(metadata));
             }
         }
-        assert_eq!(FlowMetadata::parse(b"TC\x05\x01more"), Some(FlowMetadata { stream_id: 1, network_order: true }));
+        assert_eq!(
+            FlowMetadata::parse(b"TC\x05\x01more"),
+            Some(FlowMetadata { stream_id: 1, network_order: true })
+        );
     }
 
     #[test]
     fn other_flows_are_not_mistaken_for_ones_with_messages() {
-        for other in [&b""[..], b"TC", b"TC\x04", b"TC\x00\x01", b"TD\x04\x01", b"TC\x04\x81", b"TC\x04\x88\x80\x80\x00"] {
+        for other in [
+            &b""[..],
+            b"TC",
+            b"TC\x04",
+            b"TC\x00\x01",
+            b"TD\x04\x01",
+            b"TC\x04\x81",
+            b"TC\x04\x88\x80\x80\x00",
+        ] {
             assert_eq!(FlowMetadata::parse(other), None, "{other:?}");
         }
     }

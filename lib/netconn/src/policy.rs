@@ -103,7 +103,9 @@ impl Lifetimes {
     pub(crate) fn treat(&self, now: Time, message: &TcMessage) -> Treatment {
         let lane = Lane::of(message.kind);
         let media = Media::of(message).filter(Media::may_expire);
-        let Some(media) = media else { return Treatment { lane, deadlines: Deadlines::NEVER, picture: None } };
+        let Some(media) = media else {
+            return Treatment { lane, deadlines: Deadlines::NEVER, picture: None };
+        };
         let start_by = now + if lane == Lane::Audio { self.audio } else { self.video };
         let picture = match media.class {
             // Tracks that share messages share their groups: a message is in the group of its first track.
@@ -113,7 +115,11 @@ impl Lifetimes {
             }),
             _ => None,
         };
-        Treatment { lane, deadlines: Deadlines { start_by, finish_by: start_by + self.finish_margin }, picture }
+        Treatment {
+            lane,
+            deadlines: Deadlines { start_by, finish_by: start_by + self.finish_margin },
+            picture,
+        }
     }
 
     /// The deadlines of what is left of a group when the next one begins.
@@ -145,7 +151,10 @@ mod tests {
         assert_eq!(treat(9, b"\x17\x01\0\0\0key"), key);
         let inter = Treatment { picture: picture(false), ..key };
         assert_eq!(treat(9, b"\x27\x01\0\0\0inter"), inter);
-        assert_eq!(treat(8, b"\xaf\x01audio"), Treatment { lane: Lane::Audio, deadlines: audio, picture: None });
+        assert_eq!(
+            treat(8, b"\xaf\x01audio"),
+            Treatment { lane: Lane::Audio, deadlines: audio, picture: None }
+        );
         for (lane, kind, payload) in [
             (Lane::Video, 9, &b"\x17\0\0\0\0config"[..]),
             (Lane::Video, 9, b"\x17\x02\0\0\0"),

@@ -105,7 +105,8 @@ impl RtmfpLink {
     ) -> Result<Self, LinkError> {
         let opener = cx.endpoints.get(endpoint).ok_or(LinkError::Aborted)?;
         let epd = Epd::uri(uri).encode();
-        let control = opener.open_flow(cx.now, &epd, spec(0, Priority::Immediate), id.tag(Use::Control.low()))?;
+        let control =
+            opener.open_flow(cx.now, &epd, spec(0, Priority::Immediate), id.tag(Use::Control.low()))?;
         Ok(Self::new(Common::new(id, Role::Client, config), endpoint, None, control, FarControl::Awaited))
     }
 
@@ -124,7 +125,8 @@ impl RtmfpLink {
         let acceptor = cx.endpoints.get(endpoint)?;
         let tag = id.tag(Use::Control.low());
         acceptor.accept(cx.now, flow, tag);
-        let control = acceptor.recv_flow(flow)?.open_return_flow(cx.now, spec(0, Priority::Immediate), tag).ok()?;
+        let control =
+            acceptor.recv_flow(flow)?.open_return_flow(cx.now, spec(0, Priority::Immediate), tag).ok()?;
         let common = Common::new(id, Role::Server, config);
         let mut link = Self::new(common, endpoint, Some(session), control, FarControl::Open(flow));
         link.receiving.insert(flow, Incoming::new(0));

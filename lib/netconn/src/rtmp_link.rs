@@ -5,10 +5,10 @@ use rtmfp_base::{Action, Counters, StreamId, Time, Visit};
 use rtmfp_media::TcMessage;
 use rtmfp_rtmp::{Config, Connection, Event, MessageId, ReceiveLimits, SendError, SendOptions};
 
+use crate::LinkConfig;
 use crate::link::{Common, Cx, LinkError, LinkEvent, LinkId, Received, Role};
 use crate::meaning::Meaning;
 use crate::policy::{Picture, Treatment};
-use crate::LinkConfig;
 
 /// A link over a byte stream.
 #[derive(Debug)]
@@ -179,7 +179,9 @@ impl RtmpLink {
                 self.common.note_sent(stream_id);
             }
             Ok(_) => {}
-            Err(SendError::QueueFull { queued, .. }) => return self.fail(cx, LinkError::QueueFull { queued }),
+            Err(SendError::QueueFull { queued, .. }) => {
+                return self.fail(cx, LinkError::QueueFull { queued });
+            }
             // What came from a link is neither too long nor of the chunk layer.
             Err(_) => self.common.stats.ignored_messages += 1,
         }

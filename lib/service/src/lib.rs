@@ -1,1 +1,7 @@
-//! What the programs do, sans-I/O.
+//! What the programs do, sans-I/O: each is a [`Service`](rtmfp_base::Service) that asks its host for sockets, names, jobs
+//! and time, and runs under the simulator as it runs for real.
+#![forbid(unsafe_code)]
+
+pub mod relay;
+
+pub use relay::{Destination, Listen, Profiles, Protocol, Relay, RelayConfig, RelayTimeouts};

@@ -63,7 +63,9 @@ impl Pictures {
     pub(super) fn ended(&mut self, receipt: ReceiptId, delivered: bool) -> VecDeque<(ReceiptId, Deadlines)> {
         let groups = self.0.iter_mut().flat_map(|track| [&mut track.previous, &mut track.current]);
         for group in groups {
-            let Some(index) = group.waiting.iter().position(|(waiting, _)| *waiting == receipt) else { continue };
+            let Some(index) = group.waiting.iter().position(|(waiting, _)| *waiting == receipt) else {
+                continue;
+            };
             if delivered {
                 group.waiting.remove(index);
                 return VecDeque::new();
@@ -89,7 +91,11 @@ mod tests {
 
     fn send(pictures: &mut Pictures, picture: Picture, number: u32) -> Vec<u32> {
         let left = pictures.begin(picture).map(|(receipt, _)| receipt.index()).collect();
-        pictures.sent(picture, Id::from_parts(number, 0), Deadlines { start_by: Time::ZERO, finish_by: Time::ZERO });
+        pictures.sent(
+            picture,
+            Id::from_parts(number, 0),
+            Deadlines { start_by: Time::ZERO, finish_by: Time::ZERO },
+        );
         left
     }
 

@@ -100,7 +100,8 @@ impl RtmfpLink {
             best_effort: false,
             notify: true,
         };
-        let Some(mut flow) = cx.endpoints.get(self.endpoint).and_then(|endpoint| endpoint.send_flow(flow)) else {
+        let Some(mut flow) = cx.endpoints.get(self.endpoint).and_then(|endpoint| endpoint.send_flow(flow))
+        else {
             return;
         };
         match flow.write(cx.now, Message::new(&message.tc_head(), message.payload), &options) {
@@ -117,12 +118,17 @@ impl RtmfpLink {
 
     fn put_control(&mut self, cx: &mut Cx<'_>, message: TcMessage) {
         let deleted = match Meaning::of(&message) {
-            Meaning::Ends { stream: Some(stream), deletes: true } if self.common.role == Role::Client => Some(stream),
+            Meaning::Ends { stream: Some(stream), deletes: true } if self.common.role == Role::Client => {
+                Some(stream)
+            }
             _ => None,
         };
         let Control::Open(control) = self.control else { return };
-        let Some(mut flow) = cx.endpoints.get(self.endpoint).and_then(|e| e.send_flow(control)) else { return };
-        let written = flow.write(cx.now, Message::new(&message.tc_head(), message.payload), &WriteOptions::default());
+        let Some(mut flow) = cx.endpoints.get(self.endpoint).and_then(|e| e.send_flow(control)) else {
+            return;
+        };
+        let written =
+            flow.write(cx.now, Message::new(&message.tc_head(), message.payload), &WriteOptions::default());
         let buffered = flow.buffered();
         if written == Err(WriteError::Full) || buffered > self.common.config.max_queued_bytes {
             return self.fail(cx, LinkError::QueueFull { queued: buffered });
@@ -147,11 +153,11 @@ impl RtmfpLink {
         }
         let FarControl::Open(far_control) = self.far_control else { return None };
         let tag = self.common.id.tag(Use::Stream(stream_id, lane).low());
-        let opened = cx
-            .endpoints
-            .get(self.endpoint)?
-            .recv_flow(far_control)?
-            .open_return_flow(cx.now, spec(stream_id, lane.priority()), tag);
+        let opened = cx.endpoints.get(self.endpoint)?.recv_flow(far_control)?.open_return_flow(
+            cx.now,
+            spec(stream_id, lane.priority()),
+            tag,
+        );
         match opened {
             Ok(flow) => {
                 stream.flows[lane as usize] = Flow::Open(flow);
@@ -256,7 +262,9 @@ impl RtmfpLink {
             Use::Control => {
                 self.control = Control::Gone;
                 let open = self.session.is_some_and(|session| {
-                    cx.endpoints.get(self.endpoint).is_some_and(|endpoint| endpoint.session(session).is_some())
+                    cx.endpoints
+                        .get(self.endpoint)
+                        .is_some_and(|endpoint| endpoint.session(session).is_some())
                 });
                 match self.far_control {
                     // Else the end of the session is told as well, with its reason.
@@ -294,5 +302,4 @@ impl RtmfpLink {
             }
         }
     }
-
 }

@@ -1,0 +1,410 @@
+//! The relay: joins each client's connection to one with a destination, over RTMP or RTMFP on either side.
+//!
+//! One RTMFP endpoint serves all clients of a listener. Outgoing, each client gets a connection of its own; over RTMFP
+//! that is an endpoint with a socket and a certificate of its own, because peers of the installed base allow one
+//! connection for a certificate. It is opened when the client asks for something by `connect`.
+
+mod client;
+mod config;
+mod counters;
+mod dial;
+mod listeners;
+mod shared;
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use log::info;
+use rtmfp::Event;
+use rtmfp_base::{
+    Action, Batch, Counters, Input, JobDone, RecvMeta, Service, SocketId, StreamId, Time, Visit,
+};
+use rtmfp_netconn::{EndpointId, Link, LinkId};
+
+use client::{Client, ClientId, Side};
+pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts, UrlError};
+use listeners::Listeners;
+use shared::Shared;
+
+/// A relay, as a service.
+#[derive(Debug)]
+pub struct Relay {
+    shared: Shared,
+    listeners: Listeners,
+    clients: BTreeMap<ClientId, Client>,
+    /// How many clients come from an address.
+    by_address: HashMap<IpAddr, usize>,
+    next_client: u32,
+    /// When clients want to be called, and what of that is noted in the other map.
+    timers: BTreeSet<(Time, ClientId)>,
+    armed: HashMap<ClientId, Time>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Running,
+    /// No new clients.
+    Draining,
+    /// No clients any more; endpoints take leave.
+    Leaving,
+    Finished,
+}
+
+impl Relay {
+    /// A relay. It begins to listen when its host first asks for actions.
+    pub fn new(config: RelayConfig, profiles: Box<dyn Profiles>) -> Self {
+        let listeners = Listeners::new(&config.listen);
+        Self {
+            shared: Shared::new(config, profiles),
+            listeners,
+            clients: BTreeMap::new(),
+            by_address: HashMap::new(),
+            next_client: 0,
+            timers: BTreeSet::new(),
+            armed: HashMap::new(),
+            phase: Phase::Running,
+        }
+    }
+
+    /// How many clients there are.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Has a client do something, and draws the consequences.
+    fn with(&mut self, id: ClientId, act: impl FnOnce(&mut Client, &mut Shared)) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        act(client, &mut self.shared);
+        self.settle(id);
+    }
+
+    /// After anything has happened to a client.
+    fn settle(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.is_gone() {
+            let peer = client.peer;
+            self.clients.remove(&id);
+            self.arm(id, None);
+            if let Some(count) = self.by_address.get_mut(&peer.ip()) {
+                *count -= 1;
+                if *count == 0 {
+                    self.by_address.remove(&peer.ip());
+                }
+            }
+            self.shared.counters.ended += 1;
+            info!("client {} from {peer}: gone", id.0);
+            return;
+        }
+        let at = client.poll_timeout();
+        self.arm(id, at);
+    }
+
+    fn arm(&mut self, id: ClientId, at: Option<Time>) {
+        let before = match at {
+            Some(at) => self.armed.insert(id, at),
+            None => self.armed.remove(&id),
+        };
+        if before != at {
+            if let Some(before) = before {
+                self.timers.remove(&(before, id));
+            }
+            if let Some(at) = at {
+                self.timers.insert((at, id));
+            }
+        }
+    }
+
+    /// Whether another client from there may come; if so, its number.
+    fn admit(&mut self, peer: SocketAddr) -> Option<ClientId> {
+        let config = &self.shared.config;
+        let from_there = self.by_address.get(&peer.ip()).copied().unwrap_or(0);
+        if self.phase != Phase::Running
+            || self.clients.len() >= config.max_clients
+            || from_there >= config.max_clients_per_address
+        {
+            self.shared.counters.turned_away += 1;
+            return None;
+        }
+        loop {
+            self.next_client = self.next_client.wrapping_add(1) & (u32::MAX >> 1);
+            let id = ClientId(self.next_client);
+            if !self.clients.contains_key(&id) {
+                return Some(id);
+            }
+        }
+    }
+
+    fn add(&mut self, now: Time, id: ClientId, peer: SocketAddr, near: Link) {
+        info!("client {} from {peer}: accepted", id.0);
+        self.shared.counters.accepted += 1;
+        *self.by_address.entry(peer.ip()).or_default() += 1;
+        let mut client = Client::new(&self.shared, now, id, peer, near);
+        client.settle(&mut self.shared, now);
+        self.clients.insert(id, client);
+        self.settle(id);
+    }
+
+    fn on_link(&mut self, now: Time, link: LinkId, act: impl FnOnce(&mut Link, &mut rtmfp_netconn::Cx<'_>)) {
+        let (id, side) = ClientId::of(link);
+        self.with(id, |client, shared| client.with(shared, now, side, act));
+    }
+
+    fn on_stream(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        act: impl FnOnce(&mut Link, &mut rtmfp_netconn::Cx<'_>),
+    ) {
+        if let Some(&link) = self.shared.streams.get(&stream) {
+            self.on_link(now, link, act);
+        }
+    }
+
+    fn on_stream_closed(&mut self, now: Time, stream: StreamId, error: Option<String>) {
+        let Some(link) = self.shared.streams.remove(&stream) else { return };
+        let (id, side) = ClientId::of(link);
+        self.with(id, |client, shared| match side {
+            Side::Near => client.with(shared, now, side, |link, _| link.stream_closed(error)),
+            Side::Far => client.far_stream_closed(shared, now, stream, error),
+        });
+    }
+
+    fn on_udp_ready(&mut self, now: Time, socket: SocketId, result: Result<SocketAddr, String>) {
+        let Some(endpoint) = self.shared.endpoints.owner_of(socket) else { return };
+        match result {
+            Ok(local) => {
+                self.shared.endpoints.socket_ready(socket, local);
+                if let Some(outgoing) = self.shared.outgoing.get(&endpoint) {
+                    let reachable = outgoing.reachable_from(local);
+                    self.on_link(now, outgoing.link, |link, cx| {
+                        if let Link::Rtmfp(link) = link {
+                            reachable.into_iter().for_each(|address| link.add_candidate(cx, address));
+                        }
+                    });
+                } else {
+                    self.listeners.udp_ready(&mut self.shared, endpoint, local);
+                }
+            }
+            // An outgoing endpoint may have another socket; if not, its time will run out.
+            Err(error) if self.shared.outgoing.contains_key(&endpoint) => {
+                log::warn!("cannot open a UDP socket: {error}");
+            }
+            Err(error) => {
+                if let Some(listen) = self.listeners.of_endpoint(endpoint) {
+                    self.finish(Err(format!("cannot listen on {listen}: {error}")));
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, now: Time, endpoint: EndpointId, event: Event) {
+        match event {
+            Event::FlowOffered { flow, session, associated: None, ref metadata } => {
+                self.on_new_flow(now, endpoint, session, flow, metadata);
+            }
+            Event::FlowOffered { associated: Some((_, tag)), .. }
+            | Event::Readable { tag, .. }
+            | Event::FlowFinished { tag, .. }
+            | Event::FlowLost { tag, .. }
+            | Event::FlowBound { tag, .. }
+            | Event::Writable { tag, .. }
+            | Event::FlowException { tag, .. }
+            | Event::FlowClosed { tag, .. }
+            | Event::WriteEnded { tag, .. } => {
+                self.on_link(now, LinkId::of(tag), |link, cx| link.endpoint_event(cx, event));
+            }
+            Event::SessionClosed { session, .. } => {
+                let links = match self.shared.outgoing.get(&endpoint) {
+                    Some(outgoing) => vec![outgoing.link],
+                    None => self.shared.sessions.remove(&(endpoint, session)).unwrap_or_default(),
+                };
+                for link in links {
+                    self.on_link(now, link, |link, cx| link.endpoint_event(cx, event.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A flow that is no answer to one of ours: a new client, if it comes to a listener.
+    fn on_new_flow(
+        &mut self,
+        now: Time,
+        endpoint: EndpointId,
+        session: rtmfp::SessionId,
+        flow: rtmfp::RecvFlowId,
+        metadata: &[u8],
+    ) {
+        if self.listeners.of_endpoint(endpoint).is_none() {
+            return;
+        }
+        let own = self.shared.endpoints.get(endpoint);
+        let peer = own.and_then(|own| own.session(session).map(|session| session.info().far_address));
+        let full = self
+            .shared
+            .sessions
+            .get(&(endpoint, session))
+            .is_some_and(|links| links.len() >= MAX_SESSION_LINKS);
+        let Some(peer) = peer.filter(|_| !full) else { return };
+        let Some(id) = self.admit(peer) else { return };
+        if let Some(near) =
+            self.shared.accept_rtmfp(now, id.link(Side::Near), endpoint, session, flow, metadata)
+        {
+            self.add(now, id, peer, near);
+        }
+    }
+
+    /// Handles what endpoints have to tell, until they have nothing.
+    fn pump(&mut self, now: Time) {
+        while let Some((endpoint, event)) = {
+            let Shared { endpoints, actions, .. } = &mut self.shared;
+            endpoints.poll_event(now, actions)
+        } {
+            self.on_event(now, endpoint, event);
+        }
+        self.go_on_ending(now);
+    }
+
+    fn on_timeout(&mut self, now: Time) {
+        let Shared { endpoints, actions, .. } = &mut self.shared;
+        endpoints.handle_timeout(now, actions);
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= now
+        {
+            self.arm(id, None);
+            self.with(id, |client, shared| client.handle_timeout(shared, now));
+        }
+    }
+
+    fn drain(&mut self, now: Time) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        info!("draining: {} clients go on to their end", self.clients.len());
+        self.phase = Phase::Draining;
+        self.listeners.close(&mut self.shared);
+        let silent: Vec<ClientId> =
+            self.clients.iter().filter(|(_, client)| client.is_silent()).map(|(&id, _)| id).collect();
+        for id in silent {
+            self.with(id, |client, shared| client.abort(shared, now));
+        }
+    }
+
+    /// The next step of the end, if its time has come.
+    fn go_on_ending(&mut self, now: Time) {
+        if self.phase == Phase::Draining && self.clients.is_empty() {
+            self.phase = Phase::Leaving;
+            self.listeners.retire(&mut self.shared, now);
+        }
+        if self.phase == Phase::Leaving && self.shared.endpoints.is_empty() {
+            self.finish(Ok(()));
+        }
+    }
+
+    fn stop(&mut self, now: Time) {
+        self.listeners.close(&mut self.shared);
+        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
+        for id in ids {
+            self.with(id, |client, shared| client.abort(shared, now));
+        }
+        self.shared.endpoints.abort_all(now);
+        self.finish(Ok(()));
+    }
+
+    fn finish(&mut self, result: Result<(), String>) {
+        if self.phase != Phase::Finished {
+            self.phase = Phase::Finished;
+            self.shared.actions.push_back(Action::Finished(result));
+        }
+    }
+
+    fn on_datagram(&mut self, now: Time, meta: &RecvMeta, bytes: &mut [u8]) {
+        self.shared.endpoints.datagram(now, meta, bytes);
+    }
+
+    fn on_job_done(&mut self, now: Time, done: JobDone) {
+        self.shared.endpoints.job_done(now, done);
+    }
+}
+
+impl Service for Relay {
+    fn handle(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::Timeout => self.on_timeout(now),
+            Input::UdpReady { socket, result } => self.on_udp_ready(now, socket, result),
+            Input::Datagram { meta, bytes } => self.on_datagram(now, &meta, bytes),
+            Input::PathError { to, error, .. } => log::debug!("datagrams to {to} do not arrive: {error}"),
+            Input::ListenReady { listener, result } => match result {
+                Ok(local) => self.listeners.tcp_ready(&mut self.shared, listener, local),
+                Err(error) => {
+                    if let Some(listen) = self.listeners.of_listener(listener) {
+                        self.finish(Err(format!("cannot listen on {listen}: {error}")));
+                    }
+                }
+            },
+            Input::Accepted { stream, peer, .. } => match self.admit(peer) {
+                Some(id) => {
+                    let near = self.shared.accept_rtmp(now, id.link(Side::Near), stream);
+                    self.add(now, id, peer, near);
+                }
+                None => self.shared.actions.push_back(Action::Abort { stream }),
+            },
+            Input::Connected { stream, .. } => {
+                if let Some(&link) = self.shared.streams.get(&stream) {
+                    let (id, _) = ClientId::of(link);
+                    self.with(id, |client, shared| client.connected(shared, now, stream));
+                }
+            }
+            Input::Data { stream, bytes } => {
+                self.on_stream(now, stream, |link, cx| link.stream_data(cx, bytes))
+            }
+            Input::EndOfStream { stream } => self.on_stream(now, stream, |link, cx| link.stream_ended(cx)),
+            Input::Closed { stream, error } => self.on_stream_closed(now, stream, error),
+            Input::Resolved { name, result } => {
+                if let Some(link) = self.shared.names.remove(&name) {
+                    let (id, _) = ClientId::of(link);
+                    self.with(id, |client, shared| client.resolved(shared, now, result));
+                }
+            }
+            Input::JobDone(done) => self.on_job_done(now, done),
+            Input::Drain => self.drain(now),
+            Input::Stop => self.stop(now),
+        }
+    }
+
+    fn poll_action(&mut self, now: Time) -> Option<Action> {
+        if let Err(error) = self.listeners.open(&mut self.shared, now) {
+            self.finish(Err(error));
+        }
+        self.pump(now);
+        self.shared.actions.pop_front().or_else(|| self.shared.endpoints.poll_job())
+    }
+
+    fn poll_transmit(&mut self, now: Time, batch: &mut Batch) {
+        self.shared.endpoints.poll_transmit(now, batch);
+    }
+
+    fn fill_stream(&mut self, now: Time, stream: StreamId, limit: usize, out: &mut Vec<u8>) {
+        self.on_stream(now, stream, |link, cx| link.fill_stream(cx, limit, out));
+    }
+
+    fn poll_timeout(&mut self) -> Option<Time> {
+        if self.shared.endpoints.wants_poll() || !self.shared.actions.is_empty() {
+            // Sending has led to something.
+            return Some(Time::ZERO);
+        }
+        let client = self.timers.first().map(|&(at, _)| at);
+        client.into_iter().chain(self.shared.endpoints.poll_timeout()).min()
+    }
+}
+
+impl Counters for Relay {
+    fn visit(&self, visit: &mut Visit<'_>) {
+        visit("clients", self.clients.len() as u64);
+        self.shared.counters.visit(visit);
+    }
+}
+
+/// Connections of clients that one RTMFP session may carry.
+const MAX_SESSION_LINKS: usize = 16;

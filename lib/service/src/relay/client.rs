@@ -1,0 +1,428 @@
+//! One client: the link with it, the link with its destination, and what joins them.
+
+use core::net::SocketAddr;
+
+use log::{debug, info, warn};
+use rtmfp_base::{StreamId, Time};
+use rtmfp_netconn::{
+    ConnectRequest, Cx, Link, LinkError, LinkEvent, LinkId, Progress, TcMessage, connection_closed,
+    connection_failed, public_uri,
+};
+
+use super::dial::{Dial, Outcome};
+use super::shared::Shared;
+
+/// Which of a client's links.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Side {
+    /// With the client.
+    Near,
+    /// With the destination.
+    Far,
+}
+
+/// The number of a client, and so those of its links.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct ClientId(pub(super) u32);
+
+impl ClientId {
+    pub(super) const fn link(self, side: Side) -> LinkId {
+        LinkId(self.0 << 1 | side as u32)
+    }
+
+    pub(super) const fn of(link: LinkId) -> (Self, Side) {
+        (Self(link.0 >> 1), if link.0 & 1 == 0 { Side::Near } else { Side::Far })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    id: ClientId,
+    pub(super) peer: SocketAddr,
+    near: Link,
+    near_gone: bool,
+    far: Far,
+    /// What waits for the destination.
+    backlog: Vec<TcMessage>,
+    backlog_bytes: usize,
+    /// When the next step has to be done: the handshake, the connect, its answer, the end.
+    deadline: Time,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Far {
+    None,
+    Dialing(Dial),
+    Opening(Link),
+    Open(Link),
+    Gone,
+}
+
+/// What a client's deadline is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// The client's handshake and connect.
+    Connect,
+    /// The way to the destination.
+    Open { asked: Time },
+    /// The destination's answer.
+    Answer,
+    /// Nothing: it is being relayed.
+    Running,
+    /// Everything that is left.
+    Ending,
+}
+
+impl Client {
+    pub(super) fn new(shared: &Shared, now: Time, id: ClientId, peer: SocketAddr, near: Link) -> Self {
+        let timeouts = &shared.config.timeouts;
+        Self {
+            id,
+            peer,
+            near,
+            near_gone: false,
+            far: Far::None,
+            backlog: Vec::new(),
+            backlog_bytes: 0,
+            deadline: now + shared.config.rtmp.handshake_timeout + timeouts.connect,
+            stage: Stage::Connect,
+        }
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.near_gone && matches!(self.far, Far::None | Far::Gone)
+    }
+
+    /// Whether it has not asked for anything yet.
+    pub(super) fn is_silent(&self) -> bool {
+        self.stage == Stage::Connect
+    }
+
+    fn link(&mut self, side: Side) -> Option<&mut Link> {
+        match (side, &mut self.far) {
+            (Side::Near, _) => Some(&mut self.near),
+            (Side::Far, Far::Opening(link) | Far::Open(link)) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// Has one of the links do something, and draws the consequences.
+    pub(super) fn with(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        side: Side,
+        act: impl FnOnce(&mut Link, &mut Cx<'_>),
+    ) {
+        if let Some(link) = self.link(side) {
+            act(link, &mut shared.cx(now));
+        }
+        self.settle(shared, now);
+    }
+
+    pub(super) fn resolved(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        result: Result<Vec<SocketAddr>, String>,
+    ) {
+        self.dial(shared, now, |dial, shared| dial.resolved(shared, now, result));
+    }
+
+    pub(super) fn connected(&mut self, shared: &mut Shared, now: Time, stream: StreamId) {
+        self.dial(shared, now, |dial, shared| dial.connected(shared, now, stream));
+    }
+
+    /// A byte stream to the destination is gone: that of the link, or one of those that were tried.
+    pub(super) fn far_stream_closed(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        stream: StreamId,
+        error: Option<String>,
+    ) {
+        match self.link(Side::Far) {
+            Some(link) => {
+                link.stream_closed(error);
+                self.settle(shared, now);
+            }
+            None => self.dial(shared, now, |dial, shared| dial.stream_closed(shared, now, stream, error)),
+        }
+    }
+
+    fn dial(&mut self, shared: &mut Shared, now: Time, step: impl FnOnce(&mut Dial, &mut Shared) -> Outcome) {
+        let Far::Dialing(dial) = &mut self.far else { return };
+        match step(dial, shared) {
+            Outcome::Wait => {}
+            Outcome::Link(link) => self.far = Far::Opening(link),
+            Outcome::Failed(reason) => {
+                self.far = Far::Gone;
+                self.fail(shared, now, &reason);
+            }
+        }
+        self.settle(shared, now);
+    }
+
+    /// Handles what the links have to tell, until they have nothing.
+    pub(super) fn settle(&mut self, shared: &mut Shared, now: Time) {
+        loop {
+            if let Some(event) = self.near.poll_event() {
+                self.on_near(shared, now, event);
+            } else if let Far::Opening(link) | Far::Open(link) = &mut self.far
+                && let Some(event) = link.poll_event()
+            {
+                self.on_far(shared, now, event);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn on_near(&mut self, shared: &mut Shared, now: Time, event: LinkEvent) {
+        match event {
+            LinkEvent::Open => {
+                debug!("client {} from {}: handshake complete", self.id.0, self.peer);
+                self.deadline = now + shared.config.timeouts.connect;
+            }
+            LinkEvent::Message(message) => self.on_near_message(shared, now, message),
+            LinkEvent::Ended => self.near_ended(shared, now, None),
+            LinkEvent::Closed(result) => {
+                self.near_gone = true;
+                shared.release(now, &self.near);
+                shared.counters.near.add(&self.near.stats());
+                self.near_ended(shared, now, result.err());
+            }
+            _ => {}
+        }
+    }
+
+    fn on_near_message(&mut self, shared: &mut Shared, now: Time, message: TcMessage) {
+        match &mut self.far {
+            Far::Open(link) => {
+                link.send(&mut shared.cx(now), message);
+            }
+            Far::None => {
+                let Some(request) = ConnectRequest::parse(&message) else { return };
+                if self.stage != Stage::Connect {
+                    return;
+                }
+                info!(
+                    "client {} from {}: connect to application {:?} ({})",
+                    self.id.0,
+                    self.peer,
+                    request.app,
+                    public_uri(&request.tc_url)
+                );
+                let uri =
+                    if request.tc_url.is_empty() { "rtmfp:".to_owned() } else { public_uri(&request.tc_url) };
+                self.stage = Stage::Open { asked: now };
+                self.deadline = now + shared.config.timeouts.open;
+                self.far = Far::Dialing(Dial::new(shared, self.id.link(Side::Far), uri));
+                self.keep(shared, now, message);
+            }
+            Far::Dialing(_) | Far::Opening(_) => self.keep(shared, now, message),
+            Far::Gone => {}
+        }
+    }
+
+    /// Keeps a message until there is a way to the destination.
+    fn keep(&mut self, shared: &mut Shared, now: Time, message: TcMessage) {
+        self.backlog_bytes += message.payload.len() + size_of::<TcMessage>();
+        self.backlog.push(message);
+        if self.backlog_bytes > shared.config.link.untrusted.session_bytes {
+            warn!("client {} from {}: sends too much before it is connected", self.id.0, self.peer);
+            self.near.abort(&mut shared.cx(now));
+        }
+    }
+
+    fn on_far(&mut self, shared: &mut Shared, now: Time, event: LinkEvent) {
+        match event {
+            LinkEvent::Open => {
+                let Far::Opening(mut link) = core::mem::replace(&mut self.far, Far::Gone) else { return };
+                for message in self.backlog.drain(..) {
+                    link.send(&mut shared.cx(now), message);
+                }
+                self.far = Far::Open(link);
+                if let Stage::Open { asked } = self.stage {
+                    self.stage = Stage::Answer;
+                    self.deadline = asked + shared.config.timeouts.answer;
+                }
+                info!("client {} from {}: connected to {}", self.id.0, self.peer, shared.config.to);
+            }
+            LinkEvent::Message(message) => {
+                self.near.send(&mut shared.cx(now), message);
+                self.note_answer(shared);
+            }
+            LinkEvent::Ended => self.far_ended(shared, now, None),
+            LinkEvent::Closed(result) => {
+                if let Far::Opening(link) | Far::Open(link) = core::mem::replace(&mut self.far, Far::Gone) {
+                    shared.release(now, &link);
+                    shared.counters.far.add(&link.stats());
+                }
+                self.far_ended(shared, now, result.err());
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks whether the connect was answered by now.
+    fn note_answer(&mut self, shared: &mut Shared) {
+        if self.stage != Stage::Answer {
+            return;
+        }
+        match self.near.progress() {
+            Progress::Accepted => shared.counters.connected += 1,
+            Progress::Refused => {
+                shared.counters.rejected += 1;
+                info!("client {} from {}: rejected by {}", self.id.0, self.peer, shared.config.to);
+            }
+            Progress::Silent | Progress::Asked { .. } => return,
+        }
+        self.stage = Stage::Running;
+        self.deadline = Time::MAX;
+    }
+
+    /// The client has ended, or is gone: what it has sent is to arrive.
+    fn near_ended(&mut self, shared: &mut Shared, now: Time, error: Option<LinkError>) {
+        if self.stage == Stage::Connect {
+            shared.counters.never_connected += 1;
+        }
+        if let Some(error) = error {
+            info!("client {} from {}: {error}", self.id.0, self.peer);
+        }
+        self.begin_end(shared, now);
+        match &mut self.far {
+            Far::Open(link) => link.finish(&mut shared.cx(now)),
+            Far::Opening(link) => link.abort(&mut shared.cx(now)),
+            Far::Dialing(dial) => {
+                dial.cancel(shared);
+                self.far = Far::Gone;
+            }
+            Far::None | Far::Gone => {}
+        }
+        // A client that is still there hears when all has arrived.
+        if matches!(self.far, Far::None | Far::Gone) && !self.near_gone {
+            self.near.finish(&mut shared.cx(now));
+        }
+    }
+
+    /// The destination has ended, or is gone.
+    fn far_ended(&mut self, shared: &mut Shared, now: Time, error: Option<LinkError>) {
+        match self.stage {
+            Stage::Open { .. } | Stage::Answer => {
+                let reason = error
+                    .as_ref()
+                    .map_or_else(|| "it closed the connection".to_owned(), LinkError::to_string);
+                self.fail(shared, now, &reason);
+            }
+            Stage::Running => {
+                let reason = error
+                    .as_ref()
+                    .map_or_else(|| "it closed the connection".to_owned(), LinkError::to_string);
+                warn!("client {} from {}: lost {}: {reason}", self.id.0, self.peer, shared.config.to);
+                shared.counters.lost += 1;
+                if self.near.progress() == Progress::Accepted {
+                    let status = connection_closed(&format!("{} was lost: {reason}", shared.config.to));
+                    self.near.send(&mut shared.cx(now), status);
+                }
+                self.begin_end(shared, now);
+            }
+            Stage::Connect | Stage::Ending => {
+                if let Some(error) = error {
+                    info!("client {} from {}: {}: {error}", self.id.0, self.peer, shared.config.to);
+                }
+            }
+        }
+        if let Far::Opening(link) | Far::Open(link) = &mut self.far {
+            link.finish(&mut shared.cx(now));
+        }
+        if !self.near_gone {
+            self.near.finish(&mut shared.cx(now));
+        }
+    }
+
+    /// There is no way to the destination: the client is told why, and let go.
+    fn fail(&mut self, shared: &mut Shared, now: Time, reason: &str) {
+        warn!("client {} from {}: cannot connect to {}: {reason}", self.id.0, self.peer, shared.config.to);
+        shared.counters.failed += 1;
+        if let Progress::Asked { transaction } = self.near.progress() {
+            let description = format!("cannot connect to {}: {reason}", shared.config.to);
+            self.near.send(&mut shared.cx(now), connection_failed(transaction, &description));
+        }
+        self.begin_end(shared, now);
+        self.backlog = Vec::new();
+        self.near.finish(&mut shared.cx(now));
+    }
+
+    fn begin_end(&mut self, shared: &Shared, now: Time) {
+        if self.stage != Stage::Ending {
+            self.stage = Stage::Ending;
+            self.deadline = now + shared.config.timeouts.end;
+        }
+    }
+
+    /// Ends everything at once.
+    pub(super) fn abort(&mut self, shared: &mut Shared, now: Time) {
+        self.begin_end(shared, now);
+        match &mut self.far {
+            Far::Opening(link) | Far::Open(link) => link.abort(&mut shared.cx(now)),
+            Far::Dialing(dial) => {
+                dial.cancel(shared);
+                self.far = Far::Gone;
+            }
+            Far::None | Far::Gone => {}
+        }
+        self.near.abort(&mut shared.cx(now));
+        self.settle(shared, now);
+    }
+
+    pub(super) fn poll_timeout(&mut self) -> Option<Time> {
+        let far = match &mut self.far {
+            Far::Dialing(dial) => dial.poll_timeout(),
+            Far::Opening(link) | Far::Open(link) => link.poll_timeout(),
+            Far::None | Far::Gone => None,
+        };
+        let deadline = Some(self.deadline).filter(|at| !at.is_never());
+        [deadline, far, self.near.poll_timeout()].into_iter().flatten().min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, shared: &mut Shared, now: Time) {
+        self.near.handle_timeout(&mut shared.cx(now));
+        if let Far::Opening(link) | Far::Open(link) = &mut self.far {
+            link.handle_timeout(&mut shared.cx(now));
+        }
+        self.dial(shared, now, |dial, shared| dial.handle_timeout(shared, now));
+        self.settle(shared, now);
+        if self.deadline <= now {
+            self.deadline = Time::MAX;
+            self.late(shared, now);
+            self.settle(shared, now);
+        }
+    }
+
+    /// The patience with what is under way has ended.
+    fn late(&mut self, shared: &mut Shared, now: Time) {
+        match self.stage {
+            Stage::Connect => {
+                info!("client {} from {}: no connect in time", self.id.0, self.peer);
+                self.abort(shared, now);
+            }
+            Stage::Open { .. } | Stage::Answer => {
+                match &mut self.far {
+                    Far::Dialing(dial) => {
+                        dial.cancel(shared);
+                        self.far = Far::Gone;
+                    }
+                    // The end of the link must not be mistaken for the reason.
+                    Far::Opening(link) | Far::Open(link) => link.abort(&mut shared.cx(now)),
+                    Far::None | Far::Gone => {}
+                }
+                self.fail(shared, now, "it does not answer");
+            }
+            Stage::Running => {}
+            Stage::Ending => self.abort(shared, now),
+        }
+    }
+}

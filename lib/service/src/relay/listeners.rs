@@ -1,0 +1,113 @@
+use core::net::SocketAddr;
+
+use rtmfp::Endpoint;
+use rtmfp_base::{Action, ListenerId, Time};
+use rtmfp_netconn::EndpointId;
+
+use super::shared::Shared;
+use super::{Listen, Protocol};
+
+/// Where a relay listens.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    all: Vec<Listener>,
+    opened: bool,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Listener {
+    listen: Listen,
+    /// Of an RTMFP listener, once it is opened.
+    endpoint: Option<EndpointId>,
+}
+
+impl Listeners {
+    pub(super) fn new(listen: &[Listen]) -> Self {
+        let all = listen.iter().map(|&listen| Listener { listen, endpoint: None }).collect();
+        Self { all, opened: false, closed: false }
+    }
+
+    /// Opens all of them, the first time.
+    ///
+    /// # Errors
+    /// When one has no cryptography profile.
+    pub(super) fn open(&mut self, shared: &mut Shared, now: Time) -> Result<(), String> {
+        if core::mem::replace(&mut self.opened, true) {
+            return Ok(());
+        }
+        for (number, listener) in self.all.iter_mut().enumerate() {
+            let address = listener.listen.address;
+            match listener.listen.protocol {
+                Protocol::Rtmp => {
+                    let listener = ListenerId(number as u32);
+                    shared.actions.push_back(Action::Listen { listener, address });
+                }
+                Protocol::Rtmfp => {
+                    let profile = shared.profiles.listener(address);
+                    let profile =
+                        profile.map_err(|error| format!("cannot listen on {}: {error}", listener.listen))?;
+                    let endpoint = Endpoint::new(shared.endpoint_config(false), profile, shared.seed(), now);
+                    let endpoint = shared.endpoints.add(endpoint);
+                    shared.endpoints.open_socket(endpoint, address.into(), &mut shared.actions);
+                    listener.endpoint = Some(endpoint);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn of_endpoint(&self, endpoint: EndpointId) -> Option<Listen> {
+        self.all.iter().find(|listener| listener.endpoint == Some(endpoint)).map(|listener| listener.listen)
+    }
+
+    pub(super) fn of_listener(&self, listener: ListenerId) -> Option<Listen> {
+        self.all.get(listener.0 as usize).map(|listener| listener.listen)
+    }
+
+    pub(super) fn udp_ready(&self, shared: &mut Shared, endpoint: EndpointId, local: SocketAddr) {
+        if self.of_endpoint(endpoint).is_some() {
+            announce(shared, Protocol::Rtmfp, local);
+        }
+    }
+
+    pub(super) fn tcp_ready(&self, shared: &mut Shared, listener: ListenerId, local: SocketAddr) {
+        if self.of_listener(listener).is_some() {
+            announce(shared, Protocol::Rtmp, local);
+        }
+    }
+
+    /// Takes no new clients.
+    pub(super) fn close(&mut self, shared: &mut Shared) {
+        if core::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        for (number, listener) in self.all.iter().enumerate() {
+            match listener.endpoint {
+                Some(endpoint) => {
+                    if let Some(endpoint) = shared.endpoints.get(endpoint) {
+                        endpoint.set_accepting(false);
+                    }
+                }
+                None => {
+                    let listener = ListenerId(number as u32);
+                    shared.actions.push_back(Action::CloseListener { listener });
+                }
+            }
+        }
+    }
+
+    /// Ends their endpoints.
+    pub(super) fn retire(&mut self, shared: &mut Shared, now: Time) {
+        for listener in &mut self.all {
+            if let Some(endpoint) = listener.endpoint.take() {
+                shared.endpoints.retire(now, endpoint);
+            }
+        }
+    }
+}
+
+fn announce(shared: &mut Shared, protocol: Protocol, local: SocketAddr) {
+    let listen = Listen { protocol, address: local };
+    shared.actions.push_back(Action::Announce(format!("listening on {listen}")));
+}

@@ -1,0 +1,166 @@
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use rand::rngs::ChaCha20Rng;
+use rand::{Rng, SeedableRng};
+use rtmfp::{RecvFlowId, SessionId};
+use rtmfp_base::{Action, NameId, StreamId, Time};
+use rtmfp_netconn::{Cx, EndpointId, Endpoints, Link, LinkConfig, LinkId, Role, RtmfpLink, RtmpLink};
+
+use super::counters::RelayCounters;
+use super::dial::Outgoing;
+use super::{Profiles, RelayConfig};
+
+/// What all clients share.
+pub(super) struct Shared {
+    pub(super) config: RelayConfig,
+    pub(super) links: Arc<LinkConfig>,
+    pub(super) profiles: Box<dyn Profiles>,
+    rng: ChaCha20Rng,
+    pub(super) endpoints: Endpoints,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) streams: HashMap<StreamId, LinkId>,
+    pub(super) names: HashMap<NameId, LinkId>,
+    /// Endpoints by which clients are relayed.
+    pub(super) outgoing: HashMap<EndpointId, Outgoing>,
+    /// The links of clients in the sessions of listeners.
+    pub(super) sessions: BTreeMap<(EndpointId, SessionId), Vec<LinkId>>,
+    pub(super) counters: RelayCounters,
+    next_stream: u64,
+    next_name: u64,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("endpoints", &self.endpoints.len()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(config: RelayConfig, profiles: Box<dyn Profiles>) -> Self {
+        Self {
+            links: Arc::new(config.link.clone()),
+            profiles,
+            rng: ChaCha20Rng::from_seed(config.seed),
+            config,
+            endpoints: Endpoints::new(),
+            actions: VecDeque::new(),
+            streams: HashMap::new(),
+            names: HashMap::new(),
+            outgoing: HashMap::new(),
+            sessions: BTreeMap::new(),
+            counters: RelayCounters::default(),
+            next_stream: 0,
+            next_name: 0,
+        }
+    }
+
+    pub(super) fn cx(&mut self, now: Time) -> Cx<'_> {
+        Cx { now, endpoints: &mut self.endpoints, actions: &mut self.actions }
+    }
+
+    /// The seed of something.
+    pub(super) fn seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        seed
+    }
+
+    /// Settings of a new endpoint. Sessions begin as strangers'.
+    pub(super) fn endpoint_config(&self, outgoing: bool) -> rtmfp::Config {
+        let (link, timeouts) = (&self.config.link, &self.config.timeouts);
+        let mut config = rtmfp::Config::default();
+        config.session.keepalive = link.keepalive;
+        config.session.retransmit_limit = timeouts.retransmit;
+        // Strangers have to open a flow in time; once accepted, they may be without for longer.
+        config.session.idle_limit = timeouts.connect;
+        config.session.dscp = self.config.dscp;
+        config.session.receive_limit = link.untrusted.session_bytes;
+        config.receive_capacity = link.untrusted.message_bytes;
+        config.max_message = link.untrusted.message_bytes + TC_HEAD;
+        config.limits.send_queue = link.max_queued_bytes;
+        if outgoing {
+            // The client's own deadline comes first.
+            config.open_timeout = timeouts.open + Duration::from_secs(1);
+            config.limits.sessions = 1;
+        }
+        config
+    }
+
+    pub(super) fn accept_rtmp(&mut self, now: Time, link: LinkId, stream: StreamId) -> Link {
+        self.streams.insert(stream, link);
+        if self.config.dscp != 0 {
+            self.actions.push_back(Action::StreamDscp { stream, dscp: self.config.dscp });
+        }
+        let (links, rtmp, seed) = (Arc::clone(&self.links), self.config.rtmp.clone(), self.rng.next_u64());
+        Link::Rtmp(RtmpLink::new(&mut self.cx(now), link, Role::Server, stream, links, rtmp, seed))
+    }
+
+    pub(super) fn connected_rtmp(&mut self, now: Time, link: LinkId, stream: StreamId) -> Link {
+        let (links, rtmp, seed) = (Arc::clone(&self.links), self.config.rtmp.clone(), self.rng.next_u64());
+        Link::Rtmp(RtmpLink::new(&mut self.cx(now), link, Role::Client, stream, links, rtmp, seed))
+    }
+
+    /// A client's link, if the flow is one's.
+    pub(super) fn accept_rtmfp(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        endpoint: EndpointId,
+        session: SessionId,
+        flow: RecvFlowId,
+        metadata: &[u8],
+    ) -> Option<Link> {
+        let links = Arc::clone(&self.links);
+        let accepted = RtmfpLink::accept(&mut self.cx(now), link, endpoint, session, flow, metadata, links)?;
+        self.sessions.entry((endpoint, session)).or_default().push(link);
+        Some(Link::Rtmfp(accepted))
+    }
+
+    /// Looks the destination's name up.
+    pub(super) fn resolve(&mut self, link: LinkId) -> NameId {
+        self.next_name += 1;
+        let name = NameId(self.next_name);
+        self.names.insert(name, link);
+        let (host, port) = (self.config.to.host.clone(), self.config.to.port);
+        self.actions.push_back(Action::Resolve { name, host, port });
+        name
+    }
+
+    /// Opens a byte stream.
+    pub(super) fn connect(&mut self, link: LinkId, to: SocketAddr) -> StreamId {
+        self.next_stream += 1;
+        let stream = StreamId::opened(self.next_stream);
+        self.streams.insert(stream, link);
+        self.actions.push_back(Action::Connect { stream, to, dscp: self.config.dscp });
+        stream
+    }
+
+    /// Forgets what belongs to a link that has closed.
+    pub(super) fn release(&mut self, now: Time, link: &Link) {
+        match link {
+            Link::Rtmp(rtmp) => {
+                self.streams.remove(&rtmp.stream());
+            }
+            Link::Rtmfp(rtmfp) => {
+                if self.outgoing.remove(&rtmfp.endpoint()).is_some() {
+                    self.endpoints.retire(now, rtmfp.endpoint());
+                }
+                if let Some(session) = rtmfp.session()
+                    && let Some(links) = self.sessions.get_mut(&(rtmfp.endpoint(), session))
+                {
+                    links.retain(|other| *other != link.id());
+                    if links.is_empty() {
+                        self.sessions.remove(&(rtmfp.endpoint(), session));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of a message over RTMFP before its payload.
+const TC_HEAD: usize = 5;

@@ -1,0 +1,8 @@
+//! The relay on simulated networks, between RTMP clients and an RTMP server.
+
+mod clip;
+mod encoder;
+mod peer;
+mod publish;
+mod server;
+mod world;
