@@ -95,6 +95,8 @@ pub struct Endpoint {
     near_ids: near_id::NearIds,
     critical: Critical,
     shutdown: Option<bool>,
+    /// New sessions are opened for others.
+    accepting: bool,
     /// The flow of the offer that was polled last.
     offered: Option<RecvFlowId>,
     sealings: Vec<crate::crypto::Sealing>,
@@ -156,6 +158,7 @@ impl Endpoint {
             near_ids,
             critical: Critical::default(),
             shutdown: None,
+            accepting: true,
             offered: None,
             sealings: Vec::new(),
             stats: Stats::default(),
@@ -342,6 +345,11 @@ impl Endpoint {
                 Shutdown::Abrupt => self.abort_session(now, id, CloseReason::Near),
             }
         }
+    }
+
+    /// Says whether others may open new sessions, which they may at first. Those that are open go on.
+    pub fn set_accepting(&mut self, accepting: bool) {
+        self.accepting = accepting;
     }
 
     /// Random bytes.

@@ -54,7 +54,7 @@ impl Endpoint {
                 return true;
             }
         }
-        if !unusable && !self.answer_again(meta, keying) {
+        if !unusable && !self.answer_again(meta, keying) && self.accepting {
             self.begin_responding(now, meta, keying);
         }
         true
