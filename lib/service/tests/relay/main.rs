@@ -2,6 +2,8 @@
 
 mod clip;
 mod encoder;
+mod failures;
+mod limits;
 mod peer;
 mod publish;
 mod server;
