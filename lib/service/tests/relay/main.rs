@@ -5,6 +5,8 @@ mod encoder;
 mod failures;
 mod limits;
 mod peer;
+mod play;
 mod publish;
 mod server;
+mod slow;
 mod world;
