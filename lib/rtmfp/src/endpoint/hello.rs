@@ -140,6 +140,9 @@ impl Endpoint {
         if chunk_len + STARTUP_OVERHEAD > MAX_STARTUP_PACKET || !self.may_answer(now, meta, len, chunk_len) {
             return true;
         }
+        if !self.accepting {
+            return true;
+        }
         let (cookies, _) = self.hellos.cookies(&mut self.rng, now);
         let cookie = cookies.make(&*self.profile, now, meta.from);
         let certificate = self.profile.certificate();
