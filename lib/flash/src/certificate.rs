@@ -1,5 +1,6 @@
+use rtmfp::wire::{Item, Items, Reader, WireError, vlu, write_option};
+
 use crate::Group;
-use crate::option::{Item, Items, Malformed, read_vlu, vlu, write_option};
 
 mod kind {
     pub(super) const HOSTNAME: u64 = 0x00;
@@ -25,7 +26,7 @@ impl<'a> Certificate<'a> {
     /// # Errors
     /// When an option is malformed, or when there are no keys or both static and ephemeral ones.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BadCertificate> {
-        let mut items = Items(bytes);
+        let mut items = Items::new(bytes);
         let mut canonical = bytes;
         let mut certificate = Self { canonical, hostname: None, accepts_ancillary: false, is_static: false };
         let mut is_ephemeral = false;
@@ -38,17 +39,19 @@ impl<'a> Certificate<'a> {
                     items.try_for_each(|item| item.map(drop))?;
                     break;
                 }
-                Some(Item::Option(kind::HOSTNAME, value)) => certificate.hostname = Some(value),
-                Some(Item::Option(kind::ACCEPTS_ANCILLARY, _)) => certificate.accepts_ancillary = true,
-                Some(Item::Option(kind::EPHEMERAL_GROUP, value)) => {
+                Some(Item::Option { kind: kind::HOSTNAME, value }) => certificate.hostname = Some(value),
+                Some(Item::Option { kind: kind::ACCEPTS_ANCILLARY, .. }) => {
+                    certificate.accepts_ancillary = true
+                }
+                Some(Item::Option { kind: kind::EPHEMERAL_GROUP, value }) => {
                     split_group(value)?;
                     is_ephemeral = true;
                 }
-                Some(Item::Option(kind::STATIC_KEY, value)) => {
+                Some(Item::Option { kind: kind::STATIC_KEY, value }) => {
                     split_group(value)?;
                     certificate.is_static = true;
                 }
-                Some(Item::Option(..)) => {}
+                Some(Item::Option { .. }) => {}
             }
         }
         if certificate.is_static == is_ephemeral {
@@ -99,17 +102,27 @@ impl<'a> Certificate<'a> {
     }
 
     fn groups(&self) -> impl Iterator<Item = (u64, &'a [u8])> + use<'a> {
-        Items(self.canonical).filter_map(|item| match item {
-            Ok(Item::Option(kind::EPHEMERAL_GROUP | kind::STATIC_KEY, value)) => split_group(value).ok(),
+        Items::new(self.canonical).filter_map(|item| match item {
+            Ok(Item::Option { kind: kind::EPHEMERAL_GROUP | kind::STATIC_KEY, value }) => {
+                split_group(value).ok()
+            }
             _ => None,
         })
     }
 }
 
 /// Takes the id of a group off a value that begins with it.
-pub(crate) fn split_group(mut value: &[u8]) -> Result<(u64, &[u8]), Malformed> {
-    let id = read_vlu(&mut value).ok_or(Malformed)?;
-    Ok((id, value))
+pub(crate) fn split_group(value: &[u8]) -> Result<(u64, &[u8]), WireError> {
+    let mut value = Reader::new(value);
+    Ok((value.vlu()?, value.rest()))
+}
+
+/// Puts the id of a group before a key, or before nothing.
+pub(crate) fn with_group(group: Group, key: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(vlu::len(group.id()) + key.len());
+    vlu::write(group.id(), &mut value);
+    value.extend_from_slice(key);
+    value
 }
 
 /// Why bytes are no certificate of this profile.
@@ -124,8 +137,8 @@ pub enum BadCertificate {
     Keys,
 }
 
-impl From<Malformed> for BadCertificate {
-    fn from(_: Malformed) -> Self {
+impl From<WireError> for BadCertificate {
+    fn from(_: WireError) -> Self {
         Self::Malformed
     }
 }
@@ -150,21 +163,19 @@ impl CertificateParts<'_> {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         if let Some(hostname) = self.hostname {
-            write_option(&mut bytes, kind::HOSTNAME, &[hostname]);
+            write_option(kind::HOSTNAME, hostname, &mut bytes);
         }
         if self.accepts_ancillary {
-            write_option(&mut bytes, kind::ACCEPTS_ANCILLARY, &[]);
+            write_option(kind::ACCEPTS_ANCILLARY, &[], &mut bytes);
         }
         for group in self.ephemeral_groups {
-            let (id, len) = vlu(group.id());
-            write_option(&mut bytes, kind::EPHEMERAL_GROUP, &[&id[..len]]);
+            write_option(kind::EPHEMERAL_GROUP, &with_group(*group, &[]), &mut bytes);
         }
         for (group, key) in &self.static_keys {
-            let (id, len) = vlu(group.id());
-            write_option(&mut bytes, kind::STATIC_KEY, &[&id[..len], key]);
+            write_option(kind::STATIC_KEY, &with_group(*group, key), &mut bytes);
         }
         if !self.extra_randomness.is_empty() {
-            write_option(&mut bytes, kind::EXTRA_RANDOMNESS, &[self.extra_randomness]);
+            write_option(kind::EXTRA_RANDOMNESS, self.extra_randomness, &mut bytes);
         }
         bytes
     }

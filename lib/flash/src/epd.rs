@@ -1,5 +1,6 @@
+use rtmfp::wire::{Item, Items, WireError, write_option};
+
 use crate::Fingerprint;
-use crate::option::{Item, Items, Malformed, write_option};
 
 #[cfg(feature = "openssl")]
 use crate::Certificate;
@@ -18,7 +19,7 @@ mod kind {
 /// let epd = Epd::uri("rtmfp://h/app").encode();
 /// assert_eq!(epd, b"\x0e\x0artmfp://h/app");
 /// assert_eq!(Epd::parse(&epd)?.ancillary, Some(&b"rtmfp://h/app"[..]));
-/// # Ok::<(), rtmfp_flash::Malformed>(())
+/// # Ok::<(), rtmfp::wire::WireError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -71,7 +72,7 @@ impl<'a> Epd<'a> {
         let mut bytes = Vec::new();
         for (kind, value) in options {
             if let Some(value) = value {
-                write_option(&mut bytes, kind, &[value]);
+                write_option(kind, value, &mut bytes);
             }
         }
         bytes
@@ -81,14 +82,14 @@ impl<'a> Epd<'a> {
     ///
     /// # Errors
     /// When an option is malformed: such a discriminator selects nothing.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
         let mut epd = Self::default();
-        for item in Items(bytes) {
+        for item in Items::new(bytes) {
             match item? {
-                Item::Option(kind::FINGERPRINT, value) => epd.fingerprint = Some(value),
-                Item::Option(kind::ANCILLARY, value) => epd.ancillary = Some(value),
-                Item::Option(kind::HOSTNAME, value) => epd.hostname = Some(value),
-                Item::Option(..) | Item::Marker => {}
+                Item::Option { kind: kind::FINGERPRINT, value } => epd.fingerprint = Some(value),
+                Item::Option { kind: kind::ANCILLARY, value } => epd.ancillary = Some(value),
+                Item::Option { kind: kind::HOSTNAME, value } => epd.hostname = Some(value),
+                Item::Option { .. } | Item::Marker => {}
             }
         }
         Ok(epd)
@@ -143,7 +144,7 @@ mod tests {
         let epd = unhex("020061 00 0363aabb 020062 010a".replace(' ', "").as_str());
         let parsed = Epd::parse(&epd).unwrap();
         assert_eq!(parsed, Epd { hostname: Some(b"b"), ancillary: Some(b""), fingerprint: None });
-        assert_eq!(Epd::parse(&unhex("02006102")), Err(Malformed));
+        assert_eq!(Epd::parse(&unhex("02006102")), Err(WireError::BadOption));
     }
 
     proptest! {

@@ -17,13 +17,11 @@ mod certificate;
 mod epd;
 mod fingerprint;
 mod group;
-mod option;
 
 pub use certificate::{BadCertificate, Certificate, CertificateParts};
 pub use epd::Epd;
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use group::Group;
-pub use option::Malformed;
 
 // All that computes needs a backend.
 #[cfg(feature = "openssl")]
@@ -40,5 +38,5 @@ mod session;
 #[cfg(feature = "openssl")]
 pub use {
     keying::{Policy, StaticKeys, Wish},
-    profile::{Ancillary, ConfigError, FlashConfig, FlashProfile, KeyLog, KeySource},
+    profile::{Ancillary, AncillaryPredicate, ConfigError, FlashConfig, FlashProfile, KeyLog, KeySource},
 };

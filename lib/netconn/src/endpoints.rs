@@ -32,6 +32,8 @@ struct Slot {
     /// The earliest entry in `timers`.
     armed: Time,
     retired: bool,
+    /// It was retired and has nothing left but what it has to send.
+    over: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,6 +92,7 @@ impl Endpoints {
             listed: Listed::default(),
             armed: Time::MAX,
             retired: false,
+            over: false,
         });
         self.by_owner.insert(owner, id);
         id
@@ -215,8 +218,12 @@ impl Endpoints {
                 self.events.pop_front();
                 continue;
             };
+            if slot.over && !slot.driver.endpoint.wants_transmit() {
+                self.remove(id, actions);
+                continue;
+            }
             match slot.driver.endpoint.poll_event(now) {
-                Some(Event::ShutDown) if slot.retired => self.remove(id, actions),
+                Some(Event::ShutDown) if slot.retired => slot.over = true,
                 Some(_) if slot.retired => {}
                 Some(event) => return Some((id, event)),
                 None => {

@@ -20,7 +20,7 @@ pub const MAX_METADATA: usize = 512;
 /// Settings of an endpoint. `Config::default()` suits a server of live media.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Settings that each new session begins with.
+    /// Settings that each new session begins with. What is below its minimum is raised to it.
     pub session: SessionConfig,
     /// Limits.
     pub limits: Limits,
@@ -65,6 +65,17 @@ pub struct SessionConfig {
     pub receive_limit: usize,
 }
 
+impl SessionConfig {
+    /// Raises what is below its minimum.
+    pub(crate) fn normalize(&mut self) {
+        let least = Duration::from_secs(1);
+        self.keepalive = self.keepalive.max(least);
+        self.retransmit_limit = self.retransmit_limit.max(least);
+        self.idle_limit = self.idle_limit.max(least);
+        self.dscp &= 0x3f;
+    }
+}
+
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
@@ -82,7 +93,8 @@ impl Default for SessionConfig {
 pub struct Limits {
     /// Sessions, opening ones included.
     pub sessions: usize,
-    /// Responder handshakes whose public-key work waits or runs.
+    /// Responder handshakes whose public-key work waits or runs. One /24 or /56 prefix may have no more of them than
+    /// are left for all others.
     pub handshakes: usize,
     /// Receiving flows of a session, finished ones that linger included.
     pub receive_flows: usize,
@@ -96,7 +108,7 @@ pub struct Limits {
     pub early_packets: usize,
     /// Candidate addresses that an opening session learns from Redirects.
     pub redirect_addresses: usize,
-    /// Packets queued that are neither data nor acknowledgements (hellos, pings, closes).
+    /// Packets queued that others ask for or that are repeated anyway (hellos, keying, ping replies).
     pub control_queue: usize,
     /// Ping replies of a session a second.
     pub pings_per_second: u32,
@@ -122,8 +134,8 @@ impl Default for Limits {
     }
 }
 
-/// How many hellos are answered: (burst, each second). A hello of at least `full_size` bytes draws on the large
-/// buckets; a shorter one, whose answer would be more than three times as long, on the small ones.
+/// How many hellos are answered: (burst, each second). A hello of at least `full_size` bytes whose answer is at most
+/// three times as long draws on the large buckets, any other on the small ones.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HelloLimits {
     /// Bytes of the hello's datagram from which on the large buckets apply.
@@ -132,9 +144,9 @@ pub struct HelloLimits {
     pub total: (u32, u32),
     /// Each /24 or /56 prefix.
     pub prefix: (u32, u32),
-    /// Short hellos, all sources together.
+    /// Short hellos and those with long answers, all sources together.
     pub short_total: (u32, u32),
-    /// Short hellos, each prefix.
+    /// The same, each prefix.
     pub short_prefix: (u32, u32),
     /// Prefixes remembered; beyond, all new ones share one bucket.
     pub prefixes: usize,

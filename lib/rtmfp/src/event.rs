@@ -98,7 +98,7 @@ pub enum Event {
         /// It was delivered whole; otherwise it was abandoned.
         delivered: bool,
     },
-    /// After `shutdown`: no session is left and nothing is to be sent.
+    /// After `shutdown`: no session is left.
     ShutDown,
 }
 

@@ -23,7 +23,7 @@ pub use config::{
     Config, HelloLimits, Limits, MAX_FRAGMENT, MAX_METADATA, MAX_PACKET, MAX_STARTUP_PACKET, SessionConfig,
 };
 pub use endpoint::{
-    Disposition, DropReason, Endpoint, FlowSpec, OpenFlowError, Receipt, RecvFlowRef, SendFlowRef,
+    Disposition, DropReason, Endpoint, FlowSpec, Holdings, OpenFlowError, Receipt, RecvFlowRef, SendFlowRef,
     SessionInfo, SessionRef, Shutdown, Stats, TimeoutReason, WriteError,
 };
 pub use event::{CloseReason, Event};

@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use rtmfp_base::{Counters, Time, Visit};
 use rtmfp_media::TcMessage;
+use rtmfp_media::aggregate::Parts;
 
 use crate::control::{Acks, Control, ping_request};
 use crate::handshake::Handshake;
@@ -16,7 +17,7 @@ pub enum Event {
     /// The handshake is complete.
     Open,
     /// A message came. Those of the chunk layer are not handed out, nor are ping requests that were answered
-    /// ([`Config::answer_pings`]).
+    /// ([`Config::answer_pings`]). An aggregate is handed out as the messages in it, as far as it is intact.
     Message(TcMessage),
     /// The last byte of a message was handed out for the byte stream. Only with [`SendOptions::notify`].
     Sent(MessageId),
@@ -46,11 +47,14 @@ pub struct Connection {
     writer: Writer,
     acks: Acks,
     events: VecDeque<Event>,
+    /// The aggregate that is being handed out, and the bytes that it takes.
+    aggregate: Option<(Parts, usize)>,
     config: Config,
     trusted: bool,
     bytes_received: u64,
     bytes_sent: u64,
     messages_received: u64,
+    aggregates_damaged: u64,
     pings_answered: u64,
 }
 
@@ -67,11 +71,13 @@ impl Connection {
             writer: Writer::new(role, &config),
             acks: Acks::new(config.default_ack_window),
             events: VecDeque::new(),
+            aggregate: None,
             config,
             trusted: false,
             bytes_received: 0,
             bytes_sent: 0,
             messages_received: 0,
+            aggregates_damaged: 0,
             pings_answered: 0,
         }
     }
@@ -95,13 +101,17 @@ impl Connection {
     /// ```
     ///
     /// So no more than one message waits at a time, however short the messages are, and the owner can act on a
-    /// message ([`Connection::set_trusted`]) before the bytes behind it are looked at.
+    /// message ([`Connection::set_trusted`]) before the bytes behind it are looked at. While an aggregate is not
+    /// polled to its end, no bytes are taken.
     ///
     /// # Errors
     /// When the peer violates the protocol or a limit; the same again on each later call.
     pub fn receive<'a>(&mut self, now: Time, bytes: &'a [u8]) -> Result<&'a [u8], Error> {
         if let Some(error) = self.failed {
             return Err(error);
+        }
+        if self.aggregate.is_some() {
+            return Ok(bytes);
         }
         let mut rest = bytes;
         let result = self.receive_some(now, &mut rest);
@@ -130,6 +140,10 @@ impl Connection {
             } else if let Some(echo) = ping_request(&message).filter(|_| self.config.answer_pings) {
                 self.pings_answered += 1;
                 self.writer.outbox.answer_ping(echo);
+            } else if let Some(parts) = Parts::of(&message, usize::MAX) {
+                // Taken apart only as it is polled, it needs no limit on how many there are.
+                self.aggregate = Some((parts, message.payload.len()));
+                return Ok(());
             } else {
                 self.messages_received += 1;
                 self.events.push_back(Event::Message(message));
@@ -150,7 +164,23 @@ impl Connection {
 
     /// What happened, oldest first.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        let (parts, _) = self.aggregate.as_mut()?;
+        match parts.next() {
+            Some(Ok(message)) => {
+                self.messages_received += 1;
+                return Some(Event::Message(message));
+            }
+            Some(Err(error)) => {
+                log::debug!("the rest of an aggregate is lost: {error}");
+                self.aggregates_damaged += 1;
+            }
+            None => {}
+        }
+        self.aggregate = None;
+        None
     }
 
     /// Queues a message. It can be called from the start; nothing is sent before the connection is open.
@@ -271,6 +301,7 @@ impl Connection {
             + self.writer.memory()
             + self.events.capacity() * size_of::<Event>()
             + self.events.iter().map(payload).sum::<usize>()
+            + self.aggregate.as_ref().map_or(0, |&(_, bytes)| bytes)
     }
 }
 
@@ -286,6 +317,7 @@ impl Counters for Connection {
         visit("messages_abandoned", counts.abandoned);
         visit("messages_overflowed", counts.overflowed);
         visit("messages_aborted", counts.aborted);
+        visit("aggregates_damaged", self.aggregates_damaged);
         visit("pings_answered", self.pings_answered);
         visit("acks_plausible", self.acks.plausible);
         visit("acks_implausible", self.acks.implausible);

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use rtmfp_media::TcMessage;
-use rtmfp_media::message::{CONTROL_STREAM, event, kind};
+use rtmfp_media::control::UserControl;
+use rtmfp_media::message::{CONTROL_STREAM, kind};
 
-use crate::header::{self, CONTROL_CHUNK_STREAM, Fields, u32_be};
+use crate::header::{self, CONTROL_CHUNK_STREAM, Fields};
 use crate::{Error, Role};
 
 /// A received message of the chunk layer.
@@ -74,9 +75,13 @@ pub(crate) const fn is_chunk_layer(kind: u8) -> bool {
 
 /// What a ping request wants echoed; `None` if `message` is none.
 pub(crate) fn ping_request(message: &TcMessage) -> Option<u32> {
-    let request = event::PING_REQUEST.to_be_bytes();
-    let asked = message.kind == kind::USER_CONTROL && message.payload.starts_with(&request);
-    message.payload.get(2..6).filter(|_| asked).map(u32_be)
+    if message.kind != kind::USER_CONTROL {
+        return None;
+    }
+    match UserControl::parse(&message.payload) {
+        Ok(UserControl::PingRequest(time)) => Some(time),
+        _ => None,
+    }
 }
 
 /// Acknowledgements, both directions.
@@ -217,9 +222,7 @@ impl Outbox {
         } else if acks.is_due() {
             put(out, kind::ACKNOWLEDGEMENT, &acks.acknowledge().to_be_bytes());
         } else if let Some(echo) = self.pings.pop_front() {
-            let [a, b, c, d] = echo.to_be_bytes();
-            let [high, low] = event::PING_RESPONSE.to_be_bytes();
-            put(out, kind::USER_CONTROL, &[high, low, a, b, c, d]);
+            put(out, kind::USER_CONTROL, &UserControl::PingResponse(echo).payload());
         } else {
             return false;
         }

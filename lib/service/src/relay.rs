@@ -402,6 +402,9 @@ impl Service for Relay {
 impl Counters for Relay {
     fn visit(&self, visit: &mut Visit<'_>) {
         visit("clients", self.clients.len() as u64);
+        visit("endpoints", self.shared.endpoints.len() as u64);
+        visit("sessions", self.shared.endpoints.iter().map(|e| e.session_count() as u64).sum());
+        visit("streams", self.shared.streams.len() as u64);
         self.shared.counters.visit(visit);
     }
 }

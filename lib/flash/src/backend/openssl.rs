@@ -24,6 +24,7 @@ pub(crate) fn mod_exp(base: &[u8], exponent: &[u8], modulus: &[u8]) -> Result<Ze
     let mut secret = BigNum::new_secure()?;
     secret.set_const_time();
     secret.copy_from_slice(exponent)?;
+    debug_assert!(secret.is_const_time());
     let mut power = BigNum::new_secure()?;
     let mut context = BigNumContext::new_secure()?;
     let done = power.mod_exp(&base, &secret, &modulus, &mut context);

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Epd;
 use crate::fingerprint::unhex;
 
 fn server() -> Vec<u8> {
@@ -77,7 +76,7 @@ fn keys_are_either_static_or_ephemeral() {
 #[cfg(feature = "openssl")]
 mod fingerprints {
     use super::*;
-    use crate::Fingerprint;
+    use crate::{Epd, Fingerprint};
 
     const SERVER: &str = "86a2dc44e5286990582ee48b84e31d445922bdbf9421c3670f4954f43d001028";
 

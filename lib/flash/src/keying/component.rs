@@ -1,11 +1,11 @@
 //! Session keying components (RFC 7425 section 4.5).
 
 use rtmfp::crypto::KeyingError;
+use rtmfp::wire::{Item, Items, Reader, WireError, write_option};
 
 use super::negotiation::FarWishes;
 use crate::Group;
-use crate::certificate::split_group;
-use crate::option::{Item, Items, Malformed, read_vlu, vlu, write_option};
+use crate::certificate::{split_group, with_group};
 
 mod kind {
     pub(super) const EPHEMERAL_KEY: u64 = 0x0d;
@@ -32,32 +32,31 @@ pub(crate) struct Component<'a> {
 impl<'a> Component<'a> {
     /// Reads what lies before the first marker. The first option of a kind counts.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, KeyingError> {
-        Self::read(bytes).map_err(|Malformed| KeyingError::BadComponent("an option is malformed"))
+        Self::read(bytes).map_err(|_| KeyingError::BadComponent("an option is malformed"))
     }
 
-    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
         let mut component = Self::default();
         let (mut hmac, mut sequence) = (None, None);
-        for item in Items(bytes) {
+        for item in Items::new(bytes) {
             match item? {
                 Item::Marker => break,
-                Item::Option(kind::EPHEMERAL_KEY, value) => {
+                Item::Option { kind: kind::EPHEMERAL_KEY, value } => {
                     let key = split_group(value)?;
                     component.ephemeral_key.get_or_insert(key);
                 }
-                Item::Option(kind::GROUP_SELECT, value) => {
+                Item::Option { kind: kind::GROUP_SELECT, value } => {
                     let (group, _) = split_group(value)?;
                     component.group_select.get_or_insert(group);
                 }
-                Item::Option(kind::HMAC, value) => {
-                    let (flags, mut length) = value.split_first().ok_or(Malformed)?;
-                    let length = read_vlu(&mut length).ok_or(Malformed)?;
-                    hmac.get_or_insert((*flags, length));
+                Item::Option { kind: kind::HMAC, value } => {
+                    let mut value = Reader::new(value);
+                    hmac.get_or_insert((value.u8()?, value.vlu()?));
                 }
-                Item::Option(kind::SEQUENCE, value) => {
-                    sequence.get_or_insert(*value.first().ok_or(Malformed)?);
+                Item::Option { kind: kind::SEQUENCE, value } => {
+                    sequence.get_or_insert(Reader::new(value).u8()?);
                 }
-                Item::Option(..) => {}
+                Item::Option { .. } => {}
             }
         }
         let (hmac_flags, hmac_length) = hmac.unwrap_or_default();
@@ -73,25 +72,23 @@ pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
     pub(crate) fn ephemeral_key(&mut self, group: Group, key: &[u8]) {
-        let (id, len) = vlu(group.id());
-        write_option(&mut self.0, kind::EPHEMERAL_KEY, &[&id[..len], key]);
+        write_option(kind::EPHEMERAL_KEY, &with_group(group, key), &mut self.0);
     }
 
     pub(crate) fn extra_randomness(&mut self, bytes: &[u8]) {
-        write_option(&mut self.0, kind::EXTRA_RANDOMNESS, &[bytes]);
+        write_option(kind::EXTRA_RANDOMNESS, bytes, &mut self.0);
     }
 
     pub(crate) fn group_select(&mut self, group: Group) {
-        let (id, len) = vlu(group.id());
-        write_option(&mut self.0, kind::GROUP_SELECT, &[&id[..len]]);
+        write_option(kind::GROUP_SELECT, &with_group(group, &[]), &mut self.0);
     }
 
     pub(crate) fn hmac(&mut self, flags: u8, length: u8) {
-        write_option(&mut self.0, kind::HMAC, &[&[flags, length]]);
+        write_option(kind::HMAC, &[flags, length], &mut self.0);
     }
 
     pub(crate) fn sequence(&mut self, flags: u8) {
-        write_option(&mut self.0, kind::SEQUENCE, &[&[flags]]);
+        write_option(kind::SEQUENCE, &[flags], &mut self.0);
     }
 }
 

@@ -20,9 +20,9 @@ impl Wish {
 
     /// The flags to send.
     pub(crate) fn flags(self) -> u8 {
-        WILL_SEND_ALWAYS * u8::from(self.send_always)
-            | WILL_SEND_ON_REQUEST
-            | REQUEST * u8::from(self.require)
+        let always = if self.send_always { WILL_SEND_ALWAYS } else { 0 };
+        let request = if self.require { REQUEST } else { 0 };
+        always | WILL_SEND_ON_REQUEST | request
     }
 
     /// What becomes of the wish when the far end's flags are known: `send_always` now says whether it is sent,
@@ -220,7 +220,7 @@ mod tests {
                         ..Policy::legacy()
                     },
                 ] {
-                    assert!(stricter.meet(far).is_ok_and(|agreed| agreed.least_answer) == false);
+                    assert!(!stricter.meet(far).is_ok_and(|agreed| agreed.least_answer));
                 }
             }
         }

@@ -6,11 +6,11 @@ mod window;
 use core::ops::Range;
 
 use rtmfp::crypto::{OpenError, Room};
+use rtmfp::wire::{Reader, vlu};
 
 use self::checksum::{CHECKSUM, checksum};
 pub(crate) use self::window::ReplayWindow;
 use crate::backend::{BLOCK, Decryptor, Encryptor, Hmac, equal};
-use crate::option::{read_vlu, vlu, vlu_len};
 
 /// A truncated HMAC.
 pub(crate) struct Mac {
@@ -41,7 +41,7 @@ impl Sender {
 
     fn front_of(&self, sequence: u64) -> usize {
         let checksum = if self.mac.is_none() { CHECKSUM } else { 0 };
-        checksum + self.next.map_or(0, |_| vlu_len(sequence))
+        checksum + self.next.map_or(0, |_| vlu::len(sequence))
     }
 
     pub(crate) fn reserve(&mut self, clear_len: usize) -> Room {
@@ -63,8 +63,7 @@ impl Sender {
         plain.get_mut(room.front.checked_add(clear_len)?..)?.fill(PADDING);
         let (front, checked) = plain.split_at_mut_checked(room.front)?;
         if self.next.is_some() {
-            let (bytes, len) = vlu(room.sequence);
-            front.get_mut(..len)?.copy_from_slice(&bytes[..len]);
+            write_vlu(front.get_mut(..vlu::len(room.sequence))?, room.sequence);
         }
         if self.mac.is_none() {
             front.last_chunk_mut()?.clone_from(&checksum(checked));
@@ -103,22 +102,21 @@ impl Receiver {
         // The library has no reason to fail; if it does, the packet is as good as lost.
         self.cipher.apply(packet, encrypted).map_err(|_| OpenError::Malformed)?;
 
-        let mut rest = &packet[..encrypted];
+        let mut plain = Reader::new(&packet[..encrypted]);
         let sequence = match self.window {
-            Some(_) => read_vlu(&mut rest).ok_or(OpenError::Forged)?,
+            Some(_) => plain.vlu().map_err(|_| OpenError::Forged)?,
             None => 0,
         };
         if self.mac.is_none() {
-            let (sum, checked) = rest.split_first_chunk().ok_or(OpenError::Forged)?;
-            if *sum != checksum(checked) {
+            let sum = plain.array::<CHECKSUM>().map_err(|_| OpenError::Forged)?;
+            if sum != checksum(plain.clone().rest()) {
                 return Err(OpenError::Forged);
             }
-            rest = checked;
         }
-        if rest.is_empty() {
+        if plain.is_empty() {
             return Err(OpenError::Malformed);
         }
-        let clear = encrypted - rest.len()..encrypted;
+        let clear = encrypted - plain.remaining()..encrypted;
         if let Some(window) = &mut self.window {
             if !window.is_new(sequence) {
                 return Err(OpenError::Replayed);
@@ -126,6 +124,14 @@ impl Receiver {
             window.record(sequence);
         }
         Ok(clear)
+    }
+}
+
+/// Writes a VLU that fills the bytes.
+fn write_vlu(to: &mut [u8], value: u64) {
+    for (group, byte) in to.iter_mut().rev().enumerate() {
+        let more = if group == 0 { 0 } else { 0x80 };
+        *byte = (value >> (7 * group)) as u8 & 0x7f | more;
     }
 }
 

@@ -76,8 +76,11 @@ pub enum Ancillary {
     /// Any.
     Accepted,
     /// What the predicate accepts.
-    AcceptedIf(Arc<dyn Fn(&[u8]) -> bool + Send + Sync>),
+    AcceptedIf(AncillaryPredicate),
 }
+
+/// Whether the ancillary data of a discriminator is accepted.
+pub type AncillaryPredicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 impl Ancillary {
     pub(crate) fn accepts(&self, data: &[u8]) -> bool {

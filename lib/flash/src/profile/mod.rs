@@ -15,7 +15,7 @@ use crate::keying::{self, HMAC_LENGTHS, Near, NearKeys, RANDOMNESS};
 use crate::session::Session;
 use crate::{Certificate, CertificateParts, Epd, Fingerprint};
 
-pub use self::config::{Ancillary, ConfigError, FlashConfig, KeyLog, KeySource};
+pub use self::config::{Ancillary, AncillaryPredicate, ConfigError, FlashConfig, KeyLog, KeySource};
 
 /// The cryptography profile for Flash communication, of one endpoint.
 pub struct FlashProfile {

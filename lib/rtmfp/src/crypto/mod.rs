@@ -100,7 +100,8 @@ pub trait Profile: Send + fmt::Debug {
     fn front_len(&self, key: KeyId) -> usize;
 
     /// Makes room for sealing a packet of `clear_len` bytes (at least 1), and takes its sequence number. Each room
-    /// must be sealed, in any order.
+    /// must be sealed, in any order; with the Default Session Key, that has no sequence numbers, it may also be asked for
+    /// its length only.
     fn reserve(&mut self, key: KeyId, clear_len: usize) -> Room;
 
     /// Seals packets in place. Those with an unknown key are filled with zeros.

@@ -34,17 +34,17 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Queues a packet; `false` when too many wait.
-    pub(crate) fn push(&mut self, packet: ControlPacket, limit: usize) -> bool {
-        let fits = self.waiting.len() < limit;
-        if fits {
-            self.waiting.push_back(packet);
-        }
-        fits
+    /// Queues a packet.
+    pub(crate) fn push(&mut self, packet: ControlPacket) {
+        self.waiting.push_back(packet);
     }
 
     pub(crate) fn pop(&mut self) -> Option<ControlPacket> {
         self.waiting.pop_front()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -6,7 +6,7 @@ use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
 use super::jobs::{ConcludeResult, OfferResult, Owner, ResignResult, RespondResult};
 use super::near_id::NearIds;
-use crate::config::MAX_PACKET;
+use crate::config::{MAX_PACKET, MAX_STARTUP_PACKET};
 use crate::crypto::{DEFAULT_KEY, OpenError};
 use crate::event::CloseReason;
 use crate::session::{Context, Received, Role, Session, State};
@@ -18,7 +18,7 @@ use crate::{Priority, SessionId};
 pub enum Disposition {
     /// It was for this endpoint and is done with.
     Consumed,
-    /// It names no session of this endpoint: it may be another one's that shares the socket.
+    /// It names no session and no identity of this endpoint: it may be for another one that shares the socket.
     NotOurs,
     /// It was for this endpoint but is worth nothing.
     Dropped(DropReason),
@@ -36,8 +36,11 @@ pub enum DropReason {
     Malformed,
 }
 
+/// A sealed startup packet is not longer than its clear packet and this.
+const LONGEST_STARTUP: usize = MAX_STARTUP_PACKET + 64;
+
 impl Endpoint {
-    /// Takes a datagram; it is decrypted in place.
+    /// Takes a datagram; it is decrypted in place, but one that is [`Disposition::NotOurs`] is as it was.
     pub fn handle_datagram(&mut self, now: Time, meta: &RecvMeta, datagram: &mut [u8]) -> Disposition {
         self.stats.received_datagrams += 1;
         self.stats.received_bytes += datagram.len() as u64;
@@ -83,6 +86,11 @@ impl Endpoint {
         len: usize,
         sealed: &mut [u8],
     ) -> Disposition {
+        if sealed.len() > LONGEST_STARTUP {
+            return self.dropped(DropReason::Malformed);
+        }
+        // Opening changes the bytes, and it may be for another endpoint.
+        let copy = sealed.to_vec();
         let Ok(clear) = self.profile.open(DEFAULT_KEY, sealed) else {
             return self.dropped(DropReason::Unauthentic);
         };
@@ -92,25 +100,31 @@ impl Endpoint {
         if header.mode != Mode::Startup {
             return self.dropped(DropReason::Malformed);
         }
-        let mut greeted = false;
+        let (mut greeted, mut ours) = (false, false);
         for (kind, payload) in Chunks::new(chunks) {
             match Chunk::parse(kind, payload) {
                 // Only one, or a packet could ask for many answers.
-                Ok(Chunk::IHello(hello)) if !greeted => {
+                Ok(Chunk::IHello(_) | Chunk::IIKeying(_)) if greeted => {}
+                Ok(Chunk::IHello(hello)) => {
                     greeted = true;
-                    self.on_ihello(now, meta, len, &hello);
+                    ours |= self.on_ihello(now, meta, len, &hello);
                 }
-                Ok(Chunk::IIKeying(keying)) if !greeted => {
+                Ok(Chunk::IIKeying(keying)) => {
                     greeted = true;
-                    self.on_iikeying(now, meta, &keying);
+                    ours |= self.on_iikeying(now, meta, len, &keying);
                 }
-                Ok(Chunk::RHello(hello)) => self.on_rhello(now, meta, &hello),
-                Ok(Chunk::Redirect(redirect)) => self.on_redirect(now, meta, &redirect),
+                Ok(Chunk::RHello(hello)) => ours |= self.on_rhello(now, meta, &hello),
+                Ok(Chunk::Redirect(redirect)) => ours |= self.on_redirect(now, meta, &redirect),
                 Ok(_) => {}
                 Err(_) => self.stats.malformed_chunks += 1,
             }
         }
-        Disposition::Consumed
+        if ours {
+            return Disposition::Consumed;
+        }
+        sealed.copy_from_slice(&copy);
+        self.stats.unknown_sessions += 1;
+        Disposition::NotOurs
     }
 
     /// A packet for an initiator that waits for the responder's keying: with the default key, or early data.
@@ -206,6 +220,7 @@ impl Endpoint {
         if session.is_open() {
             packet.rtt_sample = session.path.note_echo(now, header);
         }
+        let (mut pinged, mut closed) = (false, false);
         for (kind, payload) in Chunks::new(chunks) {
             let chunk = Chunk::parse(kind, payload);
             let Some(session) = self.sessions.get_mut(id) else { return };
@@ -230,12 +245,21 @@ impl Endpoint {
                     session.on_flow_exception(&mut cx, flow_id, code);
                 }
                 (Ok(Chunk::BufferProbe { flow_id }), true) => session.on_buffer_probe(&cx, flow_id),
-                (Ok(Chunk::Ping(message)), true) => self.on_ping(now, id, message),
+                (Ok(Chunk::Ping(message)), true) => {
+                    pinged = true;
+                    self.on_ping(now, id, message);
+                }
                 (Ok(Chunk::PingReply(_)), true) => {
                     session.life.ping_outstanding = false;
                     session.life.waiting_since = None;
                 }
-                (Ok(Chunk::Close), _) => self.on_close(now, id),
+                // One answer a packet is enough.
+                (Ok(Chunk::Ping(_)), _) if pinged => {}
+                (Ok(Chunk::Close), _) if closed => {}
+                (Ok(Chunk::Close), _) => {
+                    closed = true;
+                    self.on_close(now, id);
+                }
                 (Ok(Chunk::CloseAck), _) => {
                     self.on_close_ack(now, id);
                     return;
@@ -262,7 +286,8 @@ impl Endpoint {
         if message.len() + 64 > MAX_PACKET {
             return;
         }
-        if !session.pings.take(now, 1) {
+        let crowded = self.control.len() >= self.config.limits.control_queue;
+        if crowded || !session.pings.take(now, 1) {
             self.stats.limited_pings += 1;
             return;
         }
@@ -289,7 +314,8 @@ impl Endpoint {
         self.remove_session(id);
     }
 
-    /// Queues a packet of an established session that holds just one chunk.
+    /// Queues a packet of an established session that holds just one chunk. There is always room: no more of them wait
+    /// than there are sessions, flows and packets received since the last turn.
     pub(super) fn send_session_chunk(&mut self, id: SessionId, chunk: &Chunk<'_>) {
         let Some(session) = self.sessions.get(id) else { return };
         let mut bytes = Vec::with_capacity(chunk.encoded_len());
@@ -302,7 +328,7 @@ impl Endpoint {
             dscp: session.config.dscp,
             chunk: bytes,
         };
-        self.queue_control(packet);
+        self.control.push(packet);
     }
 
     /// The next job, if any. Run it anywhere and bring it back to [`Self::complete_job`].
@@ -330,7 +356,7 @@ impl Endpoint {
                     self.conclude_done(now, id, *result);
                 }
             }
-            Owner::Respond(id) => {
+            Owner::Respond(id, _) => {
                 if let Ok(result) = result.downcast::<RespondResult>() {
                     self.respond_done(now, id, *result);
                 }

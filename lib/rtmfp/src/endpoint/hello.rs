@@ -9,7 +9,7 @@ use rtmfp_base::{RecvMeta, Time, TokenBucket};
 
 use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
-use super::cookie::Cookies;
+use super::cookie::{self, Cookies};
 use crate::config::{HelloLimits, MAX_STARTUP_PACKET};
 use crate::wire::{Chunk, IHello, RHello};
 
@@ -17,6 +17,10 @@ use crate::wire::{Chunk, IHello, RHello};
 const STARTUP_OVERHEAD: usize = 8;
 /// Old secrets are good for one more period, longer than a cookie lives.
 const ROTATION: Duration = Duration::from_secs(120);
+/// An answer may be so many times as long as the hello before the hello counts as a short one.
+const AMPLIFICATION: usize = 3;
+/// How often the limiter looks for prefixes that need not be remembered any more.
+const SWEEP: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(crate) struct Hellos {
@@ -53,9 +57,10 @@ impl Hellos {
         (&self.current, &self.previous)
     }
 
-    /// Whether a hello of so many bytes may be answered.
-    fn allow(&mut self, now: Time, from: IpAddr, datagram_len: usize) -> bool {
-        if datagram_len >= self.full_size { self.full.take(now, from) } else { self.short.take(now, from) }
+    /// Whether a datagram of so many bytes from an address that is not proved may be answered by so many.
+    pub(crate) fn allow(&mut self, now: Time, from: IpAddr, len: usize, answer_len: usize) -> bool {
+        let fair = len >= self.full_size && answer_len <= AMPLIFICATION * len;
+        if fair { self.full.take(now, from) } else { self.short.take(now, from) }
     }
 }
 
@@ -70,10 +75,11 @@ fn new_cookies(rng: &mut ChaCha20Rng) -> Cookies {
 struct Limiter {
     total: TokenBucket,
     rate: (u32, u32),
-    prefixes: HashMap<u64, TokenBucket>,
+    prefixes: HashMap<Prefix, TokenBucket>,
     /// What prefixes share that could not be remembered.
     overflow: TokenBucket,
     capacity: usize,
+    swept: Time,
 }
 
 impl Limiter {
@@ -84,12 +90,15 @@ impl Limiter {
             prefixes: HashMap::new(),
             overflow: TokenBucket::new(prefix.0, prefix.1),
             capacity,
+            swept: Time::ZERO,
         }
     }
 
     fn take(&mut self, now: Time, from: IpAddr) -> bool {
-        let prefix = prefix(from);
-        if self.prefixes.len() >= self.capacity && !self.prefixes.contains_key(&prefix) {
+        let prefix = Prefix::from(from);
+        let known = self.prefixes.contains_key(&prefix);
+        if !known && self.prefixes.len() >= self.capacity && now.since(self.swept) >= SWEEP {
+            self.swept = now;
             self.prefixes.retain(|_, bucket| !bucket.is_full(now));
         }
         let full = self.prefixes.len() >= self.capacity;
@@ -102,41 +111,53 @@ impl Limiter {
     }
 }
 
-/// The /24 of an IPv4 address, the /56 of an IPv6 address.
-fn prefix(ip: IpAddr) -> u64 {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
-        IpAddr::V6(ip) => 1 << 63 | (u128::from(ip) >> 72) as u64,
+/// The /24 of an IPv4 address, the /56 of an IPv6 address: what one stranger may have to himself.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Prefix(u64);
+
+impl From<IpAddr> for Prefix {
+    fn from(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
+            IpAddr::V6(ip) => 1 << 63 | (u128::from(ip) >> 72) as u64,
+        })
     }
 }
 
 impl Endpoint {
-    /// Answers an IHello that selects this end by an RHello.
-    pub(super) fn on_ihello(&mut self, now: Time, meta: &RecvMeta, datagram_len: usize, hello: &IHello<'_>) {
+    /// Answers an IHello that selects this end by an RHello. Answers whether it does.
+    pub(super) fn on_ihello(&mut self, now: Time, meta: &RecvMeta, len: usize, hello: &IHello<'_>) -> bool {
         if !self.accepting {
-            return;
+            return false;
         }
         if !self.profile.selects_near(hello.epd) {
             self.stats.unselected_hellos += 1;
-            return;
+            return false;
         }
-        if !self.hellos.allow(now, meta.from.ip(), datagram_len) {
-            self.stats.limited_hellos += 1;
-            return;
+        let certificate = self.profile.certificate();
+        let blank = RHello { tag_echo: hello.tag, cookie: &[0; cookie::LEN], certificate };
+        let chunk_len = Chunk::RHello(blank).encoded_len();
+        if chunk_len + STARTUP_OVERHEAD > MAX_STARTUP_PACKET || !self.may_answer(now, meta, len, chunk_len) {
+            return true;
+        }
+        if !self.accepting {
+            return true;
         }
         let (cookies, _) = self.hellos.cookies(&mut self.rng, now);
         let cookie = cookies.make(&*self.profile, now, meta.from);
-        let answer = Chunk::RHello(RHello {
-            tag_echo: hello.tag,
-            cookie: &cookie,
-            certificate: self.profile.certificate(),
-        });
-        if answer.encoded_len() + STARTUP_OVERHEAD > MAX_STARTUP_PACKET {
-            return;
-        }
-        let mut chunk = Vec::with_capacity(answer.encoded_len());
-        answer.write(&mut chunk);
+        let certificate = self.profile.certificate();
+        let mut chunk = Vec::with_capacity(chunk_len);
+        Chunk::RHello(RHello { tag_echo: hello.tag, cookie: &cookie, certificate }).write(&mut chunk);
         self.send_startup(meta, meta.from, 0, chunk);
+        true
+    }
+
+    /// Whether the rates let a datagram from an address that is not proved be answered by a chunk.
+    pub(super) fn may_answer(&mut self, now: Time, meta: &RecvMeta, len: usize, chunk_len: usize) -> bool {
+        let answer_len = self.startup_datagram_len(chunk_len);
+        let allowed = self.hellos.allow(now, meta.from.ip(), len, answer_len);
+        self.stats.limited_hellos += u64::from(!allowed);
+        allowed
     }
 
     /// Queues a startup packet as the answer to a datagram.
@@ -151,8 +172,11 @@ impl Endpoint {
         });
     }
 
+    /// Queues a packet if there is room: one that others ask for, or that is repeated until it is answered.
     pub(super) fn queue_control(&mut self, packet: ControlPacket) {
-        if !self.control.push(packet, self.config.limits.control_queue) {
+        if self.control.len() < self.config.limits.control_queue {
+            self.control.push(packet);
+        } else {
             self.stats.limited_control += 1;
         }
     }

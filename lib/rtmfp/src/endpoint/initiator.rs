@@ -1,6 +1,6 @@
 //! Opening a session as initiator (RFC 7016 section 3.5.1.1.1).
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -11,6 +11,7 @@ use rtmfp_base::{InterfaceId, RecvMeta, Time};
 use super::control::{ControlPacket, Envelope};
 use super::jobs::{ConcludeResult, OfferResult, Offered, Owner, ResignResult};
 use super::{Endpoint, OpenFlowError};
+use crate::config::MAX_PACKET;
 use crate::event::CloseReason;
 use crate::session::{Path, Role, Session, State, Timer};
 use crate::wire::{Chunk, CookieChange, IHello, IIKeying, RHello, RIKeying, Redirect};
@@ -18,6 +19,10 @@ use crate::{SendFlowId, SessionId};
 
 /// Answers of a responder that are tried before the rest is ignored: each costs public-key work.
 const MAX_CONCLUSIONS: u8 = 8;
+
+/// No packet of an open session is longer: a clear packet, its authentication code, and what another implementation
+/// may add.
+const LONGEST_EARLY: usize = MAX_PACKET + 256;
 
 /// When a startup packet goes out again: at once, then after 1.0, 2.5, 4.0... seconds.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +69,14 @@ pub(crate) struct Opening {
     conclusions: u8,
     /// Packets of the open session that came before the responder's keying.
     early: VecDeque<(RecvMeta, Vec<u8>)>,
+}
+
+/// Whether a Redirect from `from` may name an address: none that leads to many hosts, and none of this host itself
+/// unless it comes from there.
+fn may_be_named(ip: IpAddr, from: IpAddr) -> bool {
+    let (ip, from) = (ip.to_canonical(), from.to_canonical());
+    let many = ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !many && (!ip.is_loopback() || from.is_loopback())
 }
 
 impl Endpoint {
@@ -124,7 +137,11 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Hello) else { return };
         let Some(opening) = &mut session.opening else { return };
         let known = opening.candidates.iter().any(|candidate| candidate.to == to);
-        if known || to.port() == 0 || to.ip().is_unspecified() || (learned && opening.learned >= limit) {
+        if known
+            || to.port() == 0
+            || to.ip().to_canonical().is_unspecified()
+            || (learned && opening.learned >= limit)
+        {
             return;
         }
         opening.learned += usize::from(learned);
@@ -196,27 +213,35 @@ impl Endpoint {
     }
 
     fn opening_by_tag(&self, tag: &[u8]) -> Option<SessionId> {
-        let id = *self.index.by_tag.get(<&[u8; 16]>::try_from(tag).ok()?)?;
-        self.sessions.get(id).filter(|session| session.state == State::Hello).map(|_| id)
+        self.index.by_tag.get(<&[u8; 16]>::try_from(tag).ok()?).copied()
     }
 
-    /// A Redirect: more places to look.
-    pub(super) fn on_redirect(&mut self, now: Time, meta: &RecvMeta, redirect: &Redirect<'_>) {
-        let Some(id) = self.opening_by_tag(redirect.tag_echo) else { return };
+    /// A Redirect: more places to look. Answers whether it answers a hello of this end.
+    pub(super) fn on_redirect(&mut self, now: Time, meta: &RecvMeta, redirect: &Redirect<'_>) -> bool {
+        let Some(id) = self.opening_by_tag(redirect.tag_echo) else { return false };
         let mut any = false;
         for address in redirect.addresses() {
             any = true;
-            self.add_candidate(now, id, address.addr, true);
+            if may_be_named(address.addr.ip(), meta.from.ip()) {
+                self.add_candidate(now, id, address.addr, true);
+            }
         }
         if !any {
             self.add_candidate(now, id, meta.from, true);
         }
+        true
     }
 
-    /// An RHello: the first acceptable one decides who the responder is.
-    pub(super) fn on_rhello(&mut self, now: Time, meta: &RecvMeta, hello: &RHello<'_>) {
-        let Some(id) = self.opening_by_tag(hello.tag_echo) else { return };
-        let Some(session) = self.sessions.get_mut(id) else { return };
+    /// An RHello. Answers whether it answers a hello of this end.
+    pub(super) fn on_rhello(&mut self, now: Time, meta: &RecvMeta, hello: &RHello<'_>) -> bool {
+        let Some(id) = self.opening_by_tag(hello.tag_echo) else { return false };
+        self.choose_responder(now, meta, id, hello);
+        true
+    }
+
+    /// The first acceptable RHello decides who the responder is.
+    fn choose_responder(&mut self, now: Time, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Hello) else { return };
         let Some(opening) = &mut session.opening else { return };
         if !self.profile.selects(&opening.epd, hello.certificate) {
             return;
@@ -354,7 +379,9 @@ impl Endpoint {
                 let key = self.profile.install(keys);
                 let flows = self.open_session(now, id, key);
                 for flow in flows {
-                    let _ = self.attach(now, id, flow);
+                    if !self.attach(now, id, flow) {
+                        self.flows.fail_send(flow);
+                    }
                 }
                 for (meta, mut packet) in early {
                     self.on_session_packet(now, &meta, id, &mut packet);
@@ -366,7 +393,7 @@ impl Endpoint {
     /// Keeps a packet that came before the session's keys.
     pub(super) fn keep_early(&mut self, meta: &RecvMeta, id: SessionId, sealed: Vec<u8>) {
         let limit = self.config.limits.early_packets;
-        if let Some(opening) = self.keying(id) {
+        if let Some(opening) = self.keying(id).filter(|_| sealed.len() <= LONGEST_EARLY) {
             if opening.early.len() >= limit {
                 opening.early.pop_front();
             }

@@ -1,9 +1,10 @@
 //! Public-key work: who asked for which job.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rtmfp_base::{Job, JobId, JobResult};
 
+use super::hello::Prefix;
 use crate::SessionId;
 use crate::crypto::{InitiatorSecret, KeyingError, SessionKeys};
 
@@ -16,8 +17,8 @@ pub(crate) enum Owner {
     Resign(SessionId),
     /// As initiator: the keys.
     Conclude(SessionId),
-    /// As responder: all of it.
-    Respond(SessionId),
+    /// As responder: all of it, for an initiator behind this prefix.
+    Respond(SessionId, Prefix),
 }
 
 /// Result of [`Owner::Offer`].
@@ -57,12 +58,23 @@ pub(crate) struct Responded {
     pub(crate) component: Vec<u8>,
 }
 
+impl Owner {
+    fn session(self) -> SessionId {
+        match self {
+            Self::Offer(id) | Self::Resign(id) | Self::Conclude(id) | Self::Respond(id, _) => id,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
     queue: VecDeque<Job>,
-    owners: HashMap<JobId, Owner>,
-    next: u64,
+    owners: BTreeMap<JobId, Owner>,
+    /// Hosts of many endpoints have 32 bits for the number of a job.
+    next: u32,
+    /// Jobs of responders: in all, and for each prefix.
     responding: usize,
+    by_prefix: HashMap<Prefix, usize>,
 }
 
 impl Jobs {
@@ -71,10 +83,13 @@ impl Jobs {
         owner: Owner,
         work: impl FnOnce() -> T + Send + 'static,
     ) {
-        let id = JobId(self.next);
-        self.next += 1;
+        let id = JobId(self.next.into());
+        self.next = self.next.wrapping_add(1);
         self.owners.insert(id, owner);
-        self.responding += usize::from(matches!(owner, Owner::Respond(_)));
+        if let Owner::Respond(_, prefix) = owner {
+            self.responding += 1;
+            *self.by_prefix.entry(prefix).or_default() += 1;
+        }
         self.queue.push_back(Job::new(id, move || Box::new(work()) as JobResult));
     }
 
@@ -84,12 +99,37 @@ impl Jobs {
 
     pub(crate) fn take_owner(&mut self, id: JobId) -> Option<Owner> {
         let owner = self.owners.remove(&id)?;
-        self.responding -= usize::from(matches!(owner, Owner::Respond(_)));
+        if let Owner::Respond(_, prefix) = owner {
+            self.responding -= 1;
+            if let Some(count) = self.by_prefix.get_mut(&prefix) {
+                *count -= 1;
+                if *count == 0 {
+                    self.by_prefix.remove(&prefix);
+                }
+            }
+        }
         Some(owner)
     }
 
-    /// Responder handshakes under way.
-    pub(crate) fn responding(&self) -> usize {
-        self.responding
+    /// Forgets the jobs of a session that has ended while they waited or ran, or were lost.
+    pub(crate) fn forget(&mut self, session: SessionId) {
+        let own: Vec<JobId> =
+            self.owners.iter().filter(|(_, owner)| owner.session() == session).map(|(id, _)| *id).collect();
+        for id in own {
+            self.take_owner(id);
+            self.queue.retain(|job| job.id != id);
+        }
+    }
+
+    /// Whether one more responder handshake may begin. A prefix may have no more under way than are left for all
+    /// others, so nobody can use up all of them.
+    pub(crate) fn may_respond(&self, limit: usize, prefix: Prefix) -> bool {
+        let own = self.by_prefix.get(&prefix).copied().unwrap_or_default();
+        own < limit.saturating_sub(self.responding)
+    }
+
+    /// How many are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.owners.len()
     }
 }

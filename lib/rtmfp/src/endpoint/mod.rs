@@ -15,7 +15,7 @@ mod transmit;
 
 use core::fmt;
 use core::net::SocketAddr;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use rand::rngs::ChaCha20Rng;
@@ -25,7 +25,7 @@ use rtmfp_base::{Arena, InterfaceId, Tag, Time};
 pub use demux::{Disposition, DropReason};
 pub use handles::{Receipt, RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
 pub(crate) use initiator::Opening;
-pub use stats::Stats;
+pub use stats::{Holdings, Stats};
 
 use crate::config::{Config, MAX_METADATA};
 use crate::crypto::Profile;
@@ -88,7 +88,8 @@ pub struct Endpoint {
     index: Index,
     control: control::Control,
     ready: [VecDeque<SessionId>; Priority::COUNT],
-    timers: BinaryHeap<core::cmp::Reverse<(Time, SessionId)>>,
+    /// For each session with a timer one entry, not later than its earliest timer.
+    timers: BTreeSet<(Time, SessionId)>,
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
     near_ids: near_id::NearIds,
@@ -98,7 +99,9 @@ pub struct Endpoint {
     accepting: bool,
     /// The flow of the offer that was polled last.
     offered: Option<RecvFlowId>,
+    /// Memory for what is being sealed, and the session ids of the far ends.
     sealings: Vec<crate::crypto::Sealing>,
+    sealing_ids: Vec<u32>,
     stats: Stats,
 }
 
@@ -136,7 +139,8 @@ impl fmt::Debug for Endpoint {
 impl Endpoint {
     /// An endpoint with the identity of a profile. All its secrets and random numbers come from `seed`: fill it from
     /// the system in a program, from the test's number in a simulation.
-    pub fn new(config: Config, profile: Box<dyn Profile>, seed: [u8; 32], now: Time) -> Self {
+    pub fn new(mut config: Config, profile: Box<dyn Profile>, seed: [u8; 32], now: Time) -> Self {
+        config.session.normalize();
         let mut rng = ChaCha20Rng::from_seed(seed);
         let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
         let near_ids = near_id::NearIds::new(&mut rng);
@@ -150,7 +154,7 @@ impl Endpoint {
             index: Index::default(),
             control: control::Control::default(),
             ready: Default::default(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             jobs: jobs::Jobs::default(),
             hellos,
             near_ids,
@@ -159,6 +163,7 @@ impl Endpoint {
             accepting: true,
             offered: None,
             sealings: Vec::new(),
+            sealing_ids: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -180,6 +185,22 @@ impl Endpoint {
         &self.stats
     }
 
+    /// What is held now.
+    pub fn holdings(&self) -> Holdings {
+        let index = self.index.by_tag.len() + self.index.by_epd.len() + self.index.by_initiator.len();
+        Holdings {
+            held_sessions: self.sessions.len() as u64,
+            held_send_flows: self.flows.send.len() as u64,
+            held_recv_flows: self.flows.recv.len() as u64,
+            held_receipts: self.flows.receipts.len() as u64,
+            held_index_entries: index as u64,
+            held_timers: self.timers.len() as u64,
+            held_jobs: self.jobs.len() as u64,
+            held_control_packets: self.control.len() as u64,
+            held_events: self.flows.events.len() as u64,
+        }
+    }
+
     /// How many sessions there are, with those that open or close.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
@@ -197,15 +218,20 @@ impl Endpoint {
         {
             self.reject(now, flow, 0);
         }
-        let event = self.flows.events.pop_front();
-        if let Some(Event::FlowOffered { flow, .. }) = event {
-            self.offered = Some(flow);
+        while let Some(event) = self.flows.events.pop_front() {
+            if let Event::FlowOffered { flow, .. } = event {
+                if self.flows.recv.get(flow).is_none_or(|f| f.state != RecvState::Offered) {
+                    continue; // It was rejected or lost before anybody heard of it.
+                }
+                self.offered = Some(flow);
+            }
+            return Some(event);
         }
-        event.or_else(|| self.shut_down_event())
+        self.shut_down_event()
     }
 
     fn shut_down_event(&mut self) -> Option<Event> {
-        let done = self.shutdown == Some(false) && self.sessions.is_empty() && self.control.is_empty();
+        let done = self.shutdown == Some(false) && self.sessions.is_empty();
         if done {
             self.shutdown = Some(true);
         }
@@ -236,9 +262,7 @@ impl Endpoint {
             Some(session) => session,
             None => self.begin_opening(now, Bytes::copy_from_slice(epd))?,
         };
-        let id = self.flows.send.insert(flow);
-        self.attach(now, session, id)?;
-        Ok(id)
+        self.attach_new(now, session, flow)
     }
 
     fn check_flow(&self, spec: &FlowSpec) -> Result<(), OpenFlowError> {
@@ -251,41 +275,55 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Puts a new flow into a session that is open or will be.
-    fn attach(&mut self, now: Time, session: SessionId, id: SendFlowId) -> Result<(), OpenFlowError> {
+    /// Puts a flow into a session that is open or will be. Answers whether there was room.
+    fn attach(&mut self, now: Time, session: SessionId, id: SendFlowId) -> bool {
         let limit = self.config.limits.send_flows;
-        let Some(open) = self.sessions.get_mut(session) else { return Err(OpenFlowError::NotOpen) };
-        let attached = if open.is_open() {
-            open.bind(&mut self.flows, id, limit)
+        let Some(open) = self.sessions.get_mut(session) else { return false };
+        if open.is_open() {
+            if !open.bind(&mut self.flows, id, limit) {
+                return false;
+            }
         } else {
             let opening = open.opening.as_mut().filter(|opening| opening.flows.len() < limit);
-            opening.is_some_and(|opening| {
-                opening.flows.push(id);
-                true
-            })
-        };
-        if !attached {
-            self.flows.send.remove(id);
-            return Err(OpenFlowError::Limit);
+            let Some(opening) = opening else { return false };
+            opening.flows.push(id);
         }
         if let Some(flow) = self.flows.send.get_mut(id) {
             flow.session = Some(session);
         }
         self.touch(now, session);
-        Ok(())
+        true
     }
 
-    /// Takes an offered flow. Its messages come with `tag`.
+    /// Puts a new flow into a session, or forgets it.
+    fn attach_new(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        flow: SendFlow,
+    ) -> Result<SendFlowId, OpenFlowError> {
+        let id = self.flows.send.insert(flow);
+        if self.attach(now, session, id) {
+            return Ok(id);
+        }
+        self.flows.send.remove(id);
+        Err(OpenFlowError::Limit)
+    }
+
+    /// Takes an offered flow. Its messages come with `tag`. When it has gone meanwhile, [`Event::FlowLost`] tells.
     pub fn accept(&mut self, now: Time, flow: RecvFlowId, tag: Tag) {
-        let Some(offer) = self.flows.recv.get_mut(flow) else { return };
+        let offer = self.flows.recv.get_mut(flow).filter(|offer| !offer.is_rejected());
+        let Some(offer) = offer else {
+            return self.flows.events.push_back(Event::FlowLost { flow, tag });
+        };
         if offer.state != RecvState::Offered {
             return;
         }
         offer.state = RecvState::Open;
         offer.tag = tag;
-        offer.deliver();
         let session = offer.session;
         if let Some(open) = self.sessions.get_mut(session) {
+            open.deliver(&mut self.flows, flow);
             open.settle_recv(now, &mut self.flows, flow);
         }
         self.touch(now, session);
@@ -296,9 +334,9 @@ impl Endpoint {
         let Some(refused) = self.flows.recv.get_mut(flow) else { return };
         let session = refused.session;
         let Some(open) = self.sessions.get_mut(session) else { return };
-        open.receiving.buffered -= refused.buffered();
+        let (wire_id, freed) = (refused.wire_id, refused.buffered());
         refused.reject(code);
-        let wire_id = refused.wire_id;
+        open.made_room(&self.flows, freed);
         open.owe_ack(now, wire_id, true);
         open.settle_recv(now, &mut self.flows, flow);
         self.touch(now, session);
@@ -337,10 +375,11 @@ impl Endpoint {
             self.ready[priority].push_back(id);
         }
         let (at, _) = session.timers.next();
-        let at = at.max(now);
-        if at < session.timers.armed && !at.is_never() {
+        let (at, armed) = (at.max(now), session.timers.armed);
+        if at < armed {
             session.timers.armed = at;
-            self.timers.push(core::cmp::Reverse((at, id)));
+            self.timers.remove(&(armed, id));
+            self.timers.insert((at, id));
         }
     }
 

@@ -8,6 +8,7 @@ use rtmfp_base::{RecvMeta, Time};
 
 use super::Endpoint;
 use super::cookie::Verdict;
+use super::hello::Prefix;
 use super::jobs::{Owner, RespondResult, Responded};
 use crate::SendFlowId;
 use crate::SessionId;
@@ -21,10 +22,15 @@ const UNUSED: Duration = Duration::from_secs(95);
 
 impl Endpoint {
     /// The initiator's keying: with a good cookie, public-key work begins.
-    pub(super) fn on_iikeying(&mut self, now: Time, meta: &RecvMeta, keying: &IIKeying<'_>) {
-        if self.shutdown.is_some() || keying.session_id == 0 {
-            return;
-        }
+    /// Answers whether the cookie was made here.
+    pub(super) fn on_iikeying(
+        &mut self,
+        now: Time,
+        meta: &RecvMeta,
+        len: usize,
+        keying: &IIKeying<'_>,
+    ) -> bool {
+        let unusable = self.shutdown.is_some() || keying.session_id == 0;
         let (current, previous) = self.hellos.cookies(&mut self.rng, now);
         let profile = &*self.profile;
         let mut verdict = current.check(profile, now, meta.from, keying.cookie);
@@ -35,21 +41,23 @@ impl Endpoint {
             Verdict::Good => {}
             Verdict::Bad => {
                 self.stats.bad_cookies += 1;
-                return;
+                return false;
             }
             Verdict::OtherAddress => {
                 let new = current.make(profile, now, meta.from);
                 let mut chunk = Vec::new();
                 Chunk::CookieChange(CookieChange { old: keying.cookie, new: &new }).write(&mut chunk);
-                return self.send_startup(meta, meta.from, keying.session_id, chunk);
+                // The cookie proves an address, but not this one.
+                if !unusable && self.may_answer(now, meta, len, chunk.len()) {
+                    self.send_startup(meta, meta.from, keying.session_id, chunk);
+                }
+                return true;
             }
         }
-        if self.answer_again(meta, keying) {
-            return;
-        }
-        if self.accepting {
+        if !unusable && !self.answer_again(meta, keying) && self.accepting {
             self.begin_responding(now, meta, keying);
         }
+        true
     }
 
     /// A repeated IIKeying gets the answer that was given before, or waits for it. Answers whether it was one.
@@ -71,7 +79,8 @@ impl Endpoint {
     }
 
     fn begin_responding(&mut self, now: Time, meta: &RecvMeta, keying: &IIKeying<'_>) {
-        if self.jobs.responding() >= self.config.limits.handshakes {
+        let prefix = Prefix::from(meta.from.ip());
+        if !self.jobs.may_respond(self.config.limits.handshakes, prefix) {
             self.stats.limited_handshakes += 1;
             return;
         }
@@ -97,12 +106,14 @@ impl Endpoint {
         session.far_id = keying.session_id;
         session.epd = epd.into();
         session.certificate = Bytes::copy_from_slice(keying.certificate);
+        // The job may never end.
+        session.timers.set(Timer::Deadline, now + UNUSED);
         let near_id = session.near_id;
         self.index.by_initiator.insert((meta.from, keying.session_id), id);
         let signatures = self.profile.signatures();
         let (signed, signature) = (keying.signed.to_vec(), keying.signature.to_vec());
         let (certificate, component) = (keying.certificate.to_vec(), keying.component.to_vec());
-        self.jobs.push(Owner::Respond(id), move || -> RespondResult {
+        self.jobs.push(Owner::Respond(id, prefix), move || -> RespondResult {
             if !signatures.verify(&certificate, &signed, &signature) {
                 return Err(KeyingError::BadSignature);
             }
@@ -115,6 +126,7 @@ impl Endpoint {
             RIKeying::write_to(&parameters, &signatures.sign(&signed), &mut chunk);
             Ok(Responded { chunk, keys: answer.keys, component })
         });
+        self.touch(now, id);
     }
 
     pub(super) fn respond_done(&mut self, now: Time, id: SessionId, result: RespondResult) {
@@ -155,7 +167,9 @@ impl Endpoint {
             session.timers.set(Timer::Deadline, now + UNUSED);
             self.stats.accepted_sessions += 1;
         }
-        self.index.by_epd.insert(session.epd.clone(), id);
+        if initiator {
+            self.index.by_epd.insert(session.epd.clone(), id);
+        }
         self.flows.events.push_back(Event::SessionOpened { session: id, initiator });
         self.touch(now, id);
         let Some(opening) = opening else { return Vec::new() };
@@ -163,21 +177,29 @@ impl Endpoint {
         opening.flows
     }
 
-    /// A packet with the session's keys has come.
+    /// A packet with the session's keys has come. Only now flows to the far end's identity find a responder's session:
+    /// anybody can send somebody else's certificate.
     pub(super) fn prove_session(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id)
             && !session.life.proven
         {
             session.life.proven = true;
             session.timers.stop(Timer::Deadline);
+            if session.role == Role::Responder && session.is_open() {
+                self.index.by_epd.insert(session.epd.clone(), id);
+            }
         }
     }
 
     /// Takes a session out of everything. Its flows must have been ended.
     pub(super) fn remove_session(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(id) else { return };
+        self.timers.remove(&(session.timers.armed, id));
         if session.key != DEFAULT_KEY {
             self.profile.remove(session.key);
+        }
+        if matches!(session.state, State::Keying | State::Responding) {
+            self.jobs.forget(id);
         }
         if let Some(opening) = &session.opening {
             self.forget_opening(opening);

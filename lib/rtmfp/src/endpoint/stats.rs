@@ -3,14 +3,14 @@
 use rtmfp_base::{Counters, Visit};
 
 macro_rules! stats {
-    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// Counters of an endpoint, since its start.
+    ($(#[doc = $about:literal])+ $type:ident: $($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        $(#[doc = $about])+
         #[derive(Clone, Debug, Default, Eq, PartialEq)]
-        pub struct Stats {
+        pub struct $type {
             $($(#[doc = $doc])+ pub $name: u64,)+
         }
 
-        impl Counters for Stats {
+        impl Counters for $type {
             fn visit(&self, visit: &mut Visit<'_>) {
                 $(visit(stringify!($name), self.$name);)+
             }
@@ -19,6 +19,8 @@ macro_rules! stats {
 }
 
 stats! {
+    /// Counters of an endpoint, since its start.
+    Stats:
     /// Datagrams received, with those that were dropped.
     received_datagrams,
     /// Their bytes.
@@ -59,7 +61,7 @@ stats! {
     refused_flows,
     /// Hellos that select nobody here.
     unselected_hellos,
-    /// Hellos not answered because too many came.
+    /// Hellos, and keying from another address than the cookie's, not answered because too many came.
     limited_hellos,
     /// Keying with a cookie that is not ours or too old.
     bad_cookies,
@@ -73,4 +75,28 @@ stats! {
     limited_pings,
     /// Control packets dropped because too many wait.
     limited_control,
+}
+
+stats! {
+    /// How many things an endpoint holds now. All are bounded by [`Limits`](crate::Limits), and 0 when all
+    /// sessions have ended and everything was polled.
+    Holdings:
+    /// Sessions, those that open or close included.
+    held_sessions,
+    /// Sending flows.
+    held_send_flows,
+    /// Receiving flows, without those that only linger.
+    held_recv_flows,
+    /// Receipts of writes that have not ended.
+    held_receipts,
+    /// Entries in the indices by which packets and flows find their sessions.
+    held_index_entries,
+    /// Sessions that wait for a time.
+    held_timers,
+    /// Jobs that wait, run or were lost.
+    held_jobs,
+    /// Packets that wait and are neither data nor acknowledgements.
+    held_control_packets,
+    /// Events to be polled.
+    held_events,
 }

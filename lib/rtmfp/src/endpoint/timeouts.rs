@@ -1,6 +1,5 @@
 //! Timers of sessions, and the ways in which a session ends.
 
-use core::cmp::Reverse;
 use core::time::Duration;
 
 use rtmfp_base::Time;
@@ -20,24 +19,21 @@ const TURN: usize = 1024;
 impl Endpoint {
     /// When [`Self::handle_timeout`] wants to be called, and why.
     pub fn poll_timeout(&mut self) -> Option<(Time, TimeoutReason)> {
-        while let Some(&Reverse((at, id))) = self.timers.peek() {
+        while let Some(&(at, id)) = self.timers.first() {
             let Some(session) = self.sessions.get_mut(id) else {
-                self.timers.pop();
+                self.timers.pop_first();
                 continue;
             };
             let (next, timer) = session.timers.next();
-            if at < session.timers.armed || next > at {
-                // An older entry, or the timer has moved later since.
-                self.timers.pop();
-                if at >= session.timers.armed && !next.is_never() {
-                    session.timers.armed = next;
-                    self.timers.push(Reverse((next, id)));
-                } else if next.is_never() {
-                    session.timers.armed = Time::MAX;
-                }
-                continue;
+            if next <= at {
+                return Some((at, timer.name()));
             }
-            return Some((at, timer.name()));
+            // It was moved later since.
+            self.timers.pop_first();
+            session.timers.armed = next;
+            if !next.is_never() {
+                self.timers.insert((next, id));
+            }
         }
         None
     }
@@ -45,16 +41,14 @@ impl Endpoint {
     /// Serves the timers that are due.
     pub fn handle_timeout(&mut self, now: Time) {
         for _ in 0..TURN {
-            let Some(&Reverse((at, id))) = self.timers.peek() else { break };
+            let Some(&(at, id)) = self.timers.first() else { break };
             if at > now {
                 break;
             }
-            self.timers.pop();
-            let Some(session) = self.sessions.get_mut(id) else { continue };
-            if at != session.timers.armed {
-                continue; // An entry that was replaced by an earlier one.
+            self.timers.pop_first();
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.timers.armed = Time::MAX;
             }
-            session.timers.armed = Time::MAX;
             while let Some(timer) = self.sessions.get_mut(id).and_then(|s| s.timers.take_due(now)) {
                 self.fire(now, id, timer);
             }
@@ -87,7 +81,11 @@ impl Endpoint {
             Timer::Close => self.on_close_timer(now, id),
             Timer::Pace => session.refill_paced(now),
             Timer::Probe => {
-                for flow_id in session.due_probes(now, &mut self.flows) {
+                let probes = session.due_probes(now, &mut self.flows);
+                if !probes.is_empty() && session.is_overdue(now) {
+                    return self.close_session(now, id, CloseReason::Unresponsive);
+                }
+                for flow_id in probes {
                     self.send_session_chunk(id, &Chunk::BufferProbe { flow_id });
                 }
             }
@@ -101,11 +99,8 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.is_open()) else { return };
         session.refill_burst();
         let waiting = session.flight.outstanding > 0 || session.life.ping_outstanding;
-        if waiting {
-            let since = *session.life.waiting_since.get_or_insert(now);
-            if now.since(since) >= session.config.retransmit_limit {
-                return self.close_session(now, id, CloseReason::Unresponsive);
-            }
+        if waiting && session.is_overdue(now) {
+            return self.close_session(now, id, CloseReason::Unresponsive);
         }
         let losses = session.lose_everything(now, &mut self.flows);
         self.stats.lost_fragments += losses.fragments;
@@ -129,11 +124,13 @@ impl Endpoint {
             return session.arm_keepalive(now);
         }
         session.life.last_sent = now;
-        session.life.ping_outstanding = true;
-        session.life.waiting_since.get_or_insert(now);
-        session.timers.set(Timer::Retransmit, now + session.path.erto);
         session.arm_keepalive(now);
-        self.send_session_chunk(id, &Chunk::Ping(&[]));
+        if !session.life.ping_outstanding {
+            session.life.ping_outstanding = true;
+            session.life.waiting_since.get_or_insert(now);
+            session.timers.set_earlier(Timer::Retransmit, now + session.path.erto);
+            self.send_session_chunk(id, &Chunk::Ping(&[]));
+        }
     }
 
     fn on_close_timer(&mut self, now: Time, id: SessionId) {
@@ -178,7 +175,9 @@ impl Endpoint {
                 session.timers.set(Timer::Close, now + ABORT_LINGER);
                 self.send_session_chunk(id, &Chunk::CloseAck);
             }
-            _ => self.remove_session(id),
+            // The last packet may be waiting still.
+            State::FarCloseLinger => session.timers.set_earlier(Timer::Close, now + ABORT_LINGER),
+            State::Hello | State::Keying | State::Responding => self.remove_session(id),
         }
         if !matches!(state, State::NearClose | State::FarCloseLinger | State::Responding) {
             self.tell_closed(id, reason);

@@ -14,9 +14,15 @@ use crate::wire::{Mode, PacketHeader, scramble};
 
 /// Bytes of the scrambled session id in front of a sealed packet.
 const ID_LEN: usize = 4;
+/// Flags and timestamp.
+const STARTUP_HEADER: usize = 3;
 /// Clear bytes of a startup packet at the least: no hello is so short that its answer would be taken for
 /// amplification.
 const MIN_STARTUP: usize = 60;
+
+fn startup_clear_len(chunk_len: usize) -> usize {
+    (STARTUP_HEADER + chunk_len).max(MIN_STARTUP)
+}
 
 /// Where a packet goes.
 struct Route {
@@ -33,8 +39,7 @@ impl Endpoint {
     /// Appends datagrams until the batch is full or nothing is left to send now.
     pub fn poll_transmit(&mut self, now: Time, batch: &mut Batch) {
         let mut ids = core::mem::take(&mut self.sealings);
-        ids.clear();
-        let mut far_ids = Vec::new();
+        let mut far_ids = core::mem::take(&mut self.sealing_ids);
         while !batch.is_full() {
             if !self.send_control(now, batch, &mut ids, &mut far_ids)
                 && !self.send_session(now, batch, &mut ids, &mut far_ids)
@@ -43,11 +48,17 @@ impl Endpoint {
             }
         }
         self.profile.seal(&mut batch.buffer, &mut ids);
-        for (sealing, far_id) in ids.iter().zip(far_ids) {
+        for (sealing, far_id) in ids.drain(..).zip(far_ids.drain(..)) {
             let start = sealing.start - ID_LEN;
             scramble(far_id, &mut batch.buffer[start..sealing.start + sealing.room.sealed_len]);
         }
         self.sealings = ids;
+        self.sealing_ids = far_ids;
+    }
+
+    /// The length of the datagram that a startup packet with one chunk makes.
+    pub(super) fn startup_datagram_len(&mut self, chunk_len: usize) -> usize {
+        ID_LEN + self.profile.reserve(DEFAULT_KEY, startup_clear_len(chunk_len)).sealed_len
     }
 
     /// Sends one control packet. Answers whether there was one.
@@ -83,8 +94,8 @@ impl Endpoint {
         header.write(&mut batch.buffer);
         batch.buffer.extend_from_slice(&packet.chunk);
         if header.mode == Mode::Startup {
-            let len = (batch.buffer.len() - clear_at).max(MIN_STARTUP);
-            batch.buffer.resize(clear_at + len, 0xff); // No chunk has this length: padding.
+            // No chunk has this length: padding.
+            batch.buffer.resize(clear_at + startup_clear_len(packet.chunk.len()), 0xff);
         }
         let route = Route {
             interface: packet.interface,

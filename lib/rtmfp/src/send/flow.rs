@@ -97,6 +97,6 @@ impl SendFlow {
 
     /// All is known to the far end.
     pub(crate) fn is_complete(&self) -> bool {
-        self.state == State::Closing && self.queue.is_empty()
+        self.state == State::Closing && self.queue.is_finished()
     }
 }

@@ -132,6 +132,8 @@ pub(crate) struct Sending {
     free: VecDeque<u64>,
     next_wire: u64,
     ready: [VecDeque<SendFlowId>; Priority::COUNT],
+    /// Memory for lists of flows that are made and forgotten all the time.
+    scratch: Vec<SendFlowId>,
 }
 
 /// The receiving flows of a session.
@@ -143,6 +145,8 @@ pub(crate) struct Receiving {
     pub(crate) lingering: VecDeque<(Time, u64)>,
     /// Bytes that all flows hold.
     pub(crate) buffered: usize,
+    /// The flow that may go beyond the limit of all to complete a message.
+    pub(crate) exempt: Option<crate::RecvFlowId>,
 }
 
 impl Session {
@@ -227,6 +231,12 @@ impl Session {
         self.life.flowless_since = now;
         self.arm_keepalive(now);
         self.timers.set(Timer::Idle, now + self.config.idle_limit);
+    }
+
+    /// Whether the far end owes an answer since the retransmit limit; from now on it owes one.
+    pub(crate) fn is_overdue(&mut self, now: Time) -> bool {
+        let since = *self.life.waiting_since.get_or_insert(now);
+        now.since(since) >= self.config.retransmit_limit
     }
 
     /// The keep-alive falls due that long after the last packet sent; the responder lets the initiator go first.

@@ -1,5 +1,5 @@
-//! The timers of a session: a fixed table. The endpoint keeps one queue of (earliest, session) and re-arms it
-//! lazily, so moving a timer later touches nothing.
+//! The timers of a session: a fixed table. The endpoint keeps one queue with an entry for each session and re-arms
+//! it lazily, so moving a timer later touches nothing.
 
 use rtmfp_base::Time;
 
@@ -65,7 +65,7 @@ impl Timer {
 #[derive(Debug)]
 pub(crate) struct Timers {
     at: [Time; ALL.len()],
-    /// The earliest entry for this session in the endpoint's queue.
+    /// The entry for this session in the endpoint's queue; never: there is none.
     pub(crate) armed: Time,
 }
 

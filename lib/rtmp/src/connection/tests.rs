@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rtmfp_base::{Counters, Time};
 use rtmfp_media::TcMessage;
 
@@ -15,6 +16,32 @@ fn one_message_is_taken_at_a_time() {
     assert_eq!(rest.len(), 2);
     assert_eq!(server.poll_event(), Some(Event::Message(message(8, 1, 1, 0))));
     assert_eq!(server.poll_event(), None);
+}
+
+#[test]
+fn an_aggregate_is_handed_out_in_its_parts_before_more_is_taken() {
+    let part = |kind: u8, time: u8, body: &[u8]| {
+        let head = [kind, 0, 0, body.len() as u8, 0, 0, time, 0, 0, 0, 0];
+        [&head[..], body, &[0, 0, 0, 11 + body.len() as u8]].concat()
+    };
+    let mut payload = [part(8, 10, &[1]), part(9, 30, &[2, 3])].concat();
+    payload.extend([8, 0, 0]); // and the beginning of one more
+    let mut bytes = format0(4, 1000, payload.len() as u32, 22, 1);
+    bytes.extend(payload);
+    bytes.extend(format0(4, 5000, 0, 8, 1));
+
+    let mut server = open(Role::Server, Config::default());
+    let rest = server.receive(Time::ZERO, &bytes).expect("valid chunks");
+    assert_eq!(rest.len(), 12);
+    assert_eq!(server.receive(Time::ZERO, rest), Ok(rest), "nothing is taken meanwhile");
+    let events: Vec<_> = core::iter::from_fn(|| server.poll_event()).collect();
+    let message = |kind, timestamp, payload: &'static [u8]| {
+        Event::Message(TcMessage { kind, timestamp, stream_id: 1, payload: payload.into() })
+    };
+    assert_eq!(events, [message(8, 1000, &[1]), message(9, 1020, &[2, 3])]);
+    assert_eq!(receive(&mut server, rest), Ok(vec![message(8, 5000, &[])]));
+    let counters: HashMap<_, _> = server.to_list().into_iter().collect();
+    assert_eq!((counters["messages_received"], counters["aggregates_damaged"]), (3, 1));
 }
 
 #[test]
@@ -291,6 +318,12 @@ fn configs() -> impl Strategy<Value = Config> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn all_messages_arrive_in_the_order_of_their_type_and_stream(
         config in configs(),

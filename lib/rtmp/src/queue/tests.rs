@@ -31,8 +31,9 @@ fn higher_priorities_go_first_and_equal_ones_in_the_order_they_came() {
     let data = queue.push(message(18, 0, 1, 10), at(1));
     let command = queue.push(message(20, 0, 0, 10), at(200));
     let other_video = queue.push(message(9, 0, 2, 10), at(1));
-    assert_eq!(queue.bytes(), 50);
-    assert_eq!(drain(&mut queue), [command, audio, video, data, other_video]);
+    let next_video = queue.push(message(9, 0, 1, 10), at(1));
+    assert_eq!(queue.bytes(), 60);
+    assert_eq!(drain(&mut queue), [command, audio, video, data, other_video, next_video]);
     assert_eq!(queue.bytes(), 0);
     assert!(queue.is_empty());
 }

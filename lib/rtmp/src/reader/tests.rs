@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rtmfp_media::TcMessage;
 
 use super::Reader;
@@ -279,6 +280,12 @@ fn buffers_follow_the_bytes_that_have_arrived() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig {
+        rng_seed: RngSeed::Fixed(2),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
     #[test]
     fn arbitrary_bytes_never_panic_and_stay_within_the_limits(
         bytes in prop::collection::vec(any::<u8>(), 0..2000),

@@ -22,7 +22,7 @@ pub struct Config {
     /// Whether SIGTERM and SIGINT end the service: the first drains it, the second stops it, the third makes the
     /// host leave it where it is.
     pub signals: bool,
-    /// How long the service has to finish after [`Input::Stop`]; then it is left where it is.
+    /// How long the service has to finish after [`Input::Stop`](rtmfp_base::Input::Stop); then it is left where it is.
     pub stop_patience: Duration,
     /// Other signals that are listened to, and what they do.
     pub signal_hook: Option<SignalHook>,

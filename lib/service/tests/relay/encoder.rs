@@ -8,7 +8,6 @@ use rtmfp_base::{Action, Batch, Input, Service, StreamId, Time};
 use rtmfp_media::TcMessage;
 use rtmfp_media::amf0::{Limits, Value};
 use rtmfp_media::command::{self, Command};
-use rtmfp_media::message::kind;
 use rtmfp_rtmp::Role;
 
 use crate::clip::Clip;
@@ -47,7 +46,7 @@ pub(crate) struct Client {
     ended: bool,
     /// Faster than real time by this factor.
     pub(crate) speed: u32,
-    /// All messages but media, and when.
+    /// All messages, and when.
     pub(crate) received: Vec<(Time, TcMessage)>,
     /// When and how the byte stream ended.
     pub(crate) closed: Option<(Time, Option<String>)>,
@@ -91,6 +90,14 @@ impl Client {
         self.received.iter().find_map(|(_, message)| {
             let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
             command.info().filter(|info| info.code == code).map(|info| info.description.to_owned())
+        })
+    }
+
+    /// Where in the order of messages an information object with this code came.
+    pub(crate) fn position(&self, code: &str) -> Option<usize> {
+        self.received.iter().position(|(_, message)| {
+            let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT);
+            command.is_ok_and(|command| command.info().is_some_and(|info| info.code == code))
         })
     }
 
@@ -199,11 +206,6 @@ impl Service for Client {
 
 /// The tcUrl of all clients: with the plain profile, listeners are found by it.
 pub(crate) const TC_URL: &str = "rtmp://relay.test/app";
-
-/// Whether a message is audio or video.
-pub(crate) fn is_media(message: &TcMessage) -> bool {
-    matches!(message.kind, kind::AUDIO | kind::VIDEO)
-}
 
 /// The longest time that a test gives a clip to arrive after its end.
 pub(crate) const TAIL: Duration = Duration::from_secs(20);

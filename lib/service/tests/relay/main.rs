@@ -2,7 +2,11 @@
 
 mod clip;
 mod encoder;
+mod failures;
+mod limits;
 mod peer;
+mod play;
 mod publish;
 mod server;
+mod slow;
 mod world;

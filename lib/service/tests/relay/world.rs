@@ -68,7 +68,7 @@ pub(crate) struct Chain {
     pub(crate) network: Network,
     pub(crate) relays: Vec<HostId>,
     pub(crate) server: HostId,
-    clients: u8,
+    clients: u16,
 }
 
 impl Chain {
@@ -111,7 +111,8 @@ impl Chain {
     pub(crate) fn add(&mut self, client: Client) -> HostId {
         self.clients += 1;
         let name = format!("client {}", self.clients);
-        self.network.add_host(&name, &[ip(self.clients)], Box::new(client))
+        let [high, low] = self.clients.to_be_bytes();
+        self.network.add_host(&name, &[[10, 1, high, low].into()], Box::new(client))
     }
 
     pub(crate) fn client(&self, host: HostId) -> &Client {
