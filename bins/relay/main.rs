@@ -1,1 +1,74 @@
-fn main() {}
+//! `rtmfp-relay`: reads the command line, and runs the relay of `rtmfp-service` on the run loop.
+#![forbid(unsafe_code)]
+
+mod key_log;
+mod profiles;
+#[path = "../program.rs"]
+mod program;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use rtmfp_cli::{Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
+use rtmfp_runtime::{Config, run};
+use rtmfp_service::{Destination, Listen, Protocol, RelayConfig};
+
+use self::profiles::FlashProfiles;
+
+fn main() -> ExitCode {
+    let options = Relay::parse();
+    program::start_log(options.verbosity);
+    program::end("rtmfp-relay", relay(options))
+}
+
+fn relay(options: Relay) -> Result<(), String> {
+    let Relay { listen, to, media, security, limits, verbosity, .. } = options;
+    let mut seed = [0; 32];
+    program::randomness(&mut seed)?;
+    let mut config = RelayConfig::new(listen.into_iter().map(listener).collect(), destination(to), seed);
+    set_media(&mut config, media);
+    set_limits(&mut config, limits);
+    let host = Config { crypto_threads: security.crypto_threads.into(), ..Config::default() };
+    let profiles = FlashProfiles::new(security)?;
+    let relay = rtmfp_service::Relay::new(config, Box::new(profiles));
+    let report = run(Box::new(relay), host).map_err(|error| error.to_string())?;
+    if verbosity.verbose > 0 {
+        eprintln!("{report}");
+    }
+    Ok(())
+}
+
+fn listener(url: ListenUrl) -> Listen {
+    Listen { protocol: protocol(url.scheme), address: url.address }
+}
+
+fn destination(url: ToUrl) -> Destination {
+    Destination { protocol: protocol(url.scheme), host: url.host, port: url.port }
+}
+
+const fn protocol(scheme: Scheme) -> Protocol {
+    match scheme {
+        Scheme::Rtmp => Protocol::Rtmp,
+        Scheme::Rtmfp => Protocol::Rtmfp,
+    }
+}
+
+fn set_media(config: &mut RelayConfig, media: Media) {
+    // "For ever" is the longest time there is.
+    let time = |Lifetime(time)| time.unwrap_or(Duration::MAX);
+    config.link.lifetimes.video = time(media.video_lifetime);
+    config.link.lifetimes.audio = time(media.audio_lifetime);
+    config.link.lifetimes.finish_margin = time(media.finish_margin);
+    config.dscp = media.dscp.0;
+}
+
+fn set_limits(config: &mut RelayConfig, limits: Limits) {
+    config.max_clients = limits.max_clients as usize;
+    config.max_clients_per_address = limits.max_clients_per_address as usize;
+    config.link.trusted.message_bytes = limits.max_message.0;
+    config.link.trusted.session_bytes = limits.max_memory.0;
+    config.link.untrusted.session_bytes = limits.max_memory_before_connect.0;
+    config.rtmp.handshake_timeout = limits.handshake_timeout.0;
+    config.timeouts.connect = limits.connect_timeout.0;
+}

@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod relay;
+pub mod tools;
 
 pub use relay::{Destination, Listen, Profiles, Protocol, Relay, RelayConfig, RelayTimeouts};

@@ -90,6 +90,10 @@ impl Congestion for Rfc7016 {
         }
     }
 
+    fn wants_ecn(&self) -> bool {
+        true
+    }
+
     fn on_timeout(&mut self, _now: Time, lost: bool) {
         self.threshold = self.threshold.max(self.window / 4 * 3);
         self.accumulator = 0;

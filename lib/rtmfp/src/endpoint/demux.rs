@@ -220,7 +220,7 @@ impl Endpoint {
         if session.is_open() {
             packet.rtt_sample = session.path.note_echo(now, header);
         }
-        let mut closed = false;
+        let (mut pinged, mut closed) = (false, false);
         for (kind, payload) in Chunks::new(chunks) {
             let chunk = Chunk::parse(kind, payload);
             let Some(session) = self.sessions.get_mut(id) else { return };
@@ -245,12 +245,17 @@ impl Endpoint {
                     session.on_flow_exception(&mut cx, flow_id, code);
                 }
                 (Ok(Chunk::BufferProbe { flow_id }), true) => session.on_buffer_probe(&cx, flow_id),
-                (Ok(Chunk::Ping(message)), true) => self.on_ping(now, id, message),
+                (Ok(Chunk::Ping(message)), true) => {
+                    pinged = true;
+                    self.on_ping(now, id, message);
+                }
                 (Ok(Chunk::PingReply(_)), true) => {
                     session.life.ping_outstanding = false;
                     session.life.waiting_since = None;
                 }
-                (Ok(Chunk::Close), _) if closed => {} // One answer a packet is enough.
+                // One answer a packet is enough.
+                (Ok(Chunk::Ping(_)), _) if pinged => {}
+                (Ok(Chunk::Close), _) if closed => {}
                 (Ok(Chunk::Close), _) => {
                     closed = true;
                     self.on_close(now, id);

@@ -110,8 +110,8 @@ impl Endpoint {
         let Some(flow) = self.flows.send.get(id) else { return };
         let session = flow.session;
         match session.and_then(|session| self.sessions.get_mut(session)) {
-            Some(open) if open.is_open() => open.settle_send(now, &mut self.flows, id),
-            _ => self.flows.tell_progress(id),
+            Some(open) => open.settle_send(now, &mut self.flows, id),
+            None => self.flows.tell_progress(id),
         }
         if let Some(session) = session {
             self.touch(now, session);
@@ -120,12 +120,12 @@ impl Endpoint {
 
     /// After a receiving flow was read or reconfigured.
     fn settle_recv(&mut self, now: Time, id: RecvFlowId) {
-        let Some(flow) = self.flows.recv.get_mut(id) else { return };
-        flow.deliver();
-        let session = flow.session;
+        let Some(flow) = self.flows.recv.get(id) else { return };
+        let (session, wire_id) = (flow.session, flow.wire_id);
         let Some(open) = self.sessions.get_mut(session) else { return };
-        if flow.window_reopened(open.config.receive_limit.saturating_sub(open.receiving.buffered)) {
-            open.owe_ack(now, flow.wire_id, true);
+        open.deliver(&mut self.flows, id);
+        if self.flows.recv.get(id).is_some_and(|flow| flow.window_reopened(open.receive_room())) {
+            open.owe_ack(now, wire_id, true);
         }
         open.settle_recv(now, &mut self.flows, id);
         self.touch(now, session);
@@ -243,7 +243,9 @@ impl SendFlowRef<'_> {
         if flow.state != SendState::Open {
             return Err(WriteError::Closed);
         }
+        flow.queue.expire(now);
         if flow.queue.buffered() + message.len() > limit {
+            self.endpoint.settle_send(now, id);
             return Err(WriteError::Full);
         }
         let receipt = options.notify.then(|| self.endpoint.flows.receipt(id));
@@ -345,18 +347,16 @@ impl RecvFlowRef<'_> {
         let flow = self.endpoint.flows.recv.get_mut(id)?;
         let before = flow.buffered();
         let message = flow.read();
-        if message.is_none() {
-            flow.readable_told = false;
-        }
-        let (freed, session) = (before - flow.buffered(), flow.session);
-        let more = flow.has_ready();
+        let freed = before - flow.buffered();
+        flow.readable_told &= flow.has_ready();
+        let settled = flow.has_ready() && !flow.is_nearly_closed();
+        let session = flow.session;
         if let Some(open) = self.endpoint.sessions.get_mut(session) {
-            open.receiving.buffered -= freed;
+            open.made_room(&self.endpoint.flows, freed);
         }
-        if !more {
-            if let Some(flow) = self.endpoint.flows.recv.get_mut(id) {
-                flow.readable_told = false;
-            }
+        if settled {
+            self.endpoint.touch(now, session);
+        } else {
             self.endpoint.settle_recv(now, id);
         }
         message

@@ -127,6 +127,9 @@ impl From<IpAddr> for Prefix {
 impl Endpoint {
     /// Answers an IHello that selects this end by an RHello. Answers whether it does.
     pub(super) fn on_ihello(&mut self, now: Time, meta: &RecvMeta, len: usize, hello: &IHello<'_>) -> bool {
+        if !self.accepting {
+            return false;
+        }
         if !self.profile.selects_near(hello.epd) {
             self.stats.unselected_hellos += 1;
             return false;

@@ -99,7 +99,9 @@ pub struct Endpoint {
     accepting: bool,
     /// The flow of the offer that was polled last.
     offered: Option<RecvFlowId>,
+    /// Memory for what is being sealed, and the session ids of the far ends.
     sealings: Vec<crate::crypto::Sealing>,
+    sealing_ids: Vec<u32>,
     stats: Stats,
 }
 
@@ -161,6 +163,7 @@ impl Endpoint {
             accepting: true,
             offered: None,
             sealings: Vec::new(),
+            sealing_ids: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -307,17 +310,20 @@ impl Endpoint {
         Err(OpenFlowError::Limit)
     }
 
-    /// Takes an offered flow. Its messages come with `tag`.
+    /// Takes an offered flow. Its messages come with `tag`. When it has gone meanwhile, [`Event::FlowLost`] tells.
     pub fn accept(&mut self, now: Time, flow: RecvFlowId, tag: Tag) {
-        let Some(offer) = self.flows.recv.get_mut(flow) else { return };
+        let offer = self.flows.recv.get_mut(flow).filter(|offer| !offer.is_rejected());
+        let Some(offer) = offer else {
+            return self.flows.events.push_back(Event::FlowLost { flow, tag });
+        };
         if offer.state != RecvState::Offered {
             return;
         }
         offer.state = RecvState::Open;
         offer.tag = tag;
-        offer.deliver();
         let session = offer.session;
         if let Some(open) = self.sessions.get_mut(session) {
+            open.deliver(&mut self.flows, flow);
             open.settle_recv(now, &mut self.flows, flow);
         }
         self.touch(now, session);
@@ -328,9 +334,9 @@ impl Endpoint {
         let Some(refused) = self.flows.recv.get_mut(flow) else { return };
         let session = refused.session;
         let Some(open) = self.sessions.get_mut(session) else { return };
-        open.receiving.buffered -= refused.buffered();
+        let (wire_id, freed) = (refused.wire_id, refused.buffered());
         refused.reject(code);
-        let wire_id = refused.wire_id;
+        open.made_room(&self.flows, freed);
         open.owe_ack(now, wire_id, true);
         open.settle_recv(now, &mut self.flows, flow);
         self.touch(now, session);

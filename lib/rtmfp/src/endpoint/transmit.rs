@@ -39,8 +39,7 @@ impl Endpoint {
     /// Appends datagrams until the batch is full or nothing is left to send now.
     pub fn poll_transmit(&mut self, now: Time, batch: &mut Batch) {
         let mut ids = core::mem::take(&mut self.sealings);
-        ids.clear();
-        let mut far_ids = Vec::new();
+        let mut far_ids = core::mem::take(&mut self.sealing_ids);
         while !batch.is_full() {
             if !self.send_control(now, batch, &mut ids, &mut far_ids)
                 && !self.send_session(now, batch, &mut ids, &mut far_ids)
@@ -49,11 +48,12 @@ impl Endpoint {
             }
         }
         self.profile.seal(&mut batch.buffer, &mut ids);
-        for (sealing, far_id) in ids.iter().zip(far_ids) {
+        for (sealing, far_id) in ids.drain(..).zip(far_ids.drain(..)) {
             let start = sealing.start - ID_LEN;
             scramble(far_id, &mut batch.buffer[start..sealing.start + sealing.room.sealed_len]);
         }
         self.sealings = ids;
+        self.sealing_ids = far_ids;
     }
 
     /// The length of the datagram that a startup packet with one chunk makes.

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::wire::Fragment;
 
-/// What a fragment costs beside its bytes, in the account of a flow's receive buffer.
+/// What a message, or a part of one, costs beside its bytes, in the account of a flow's receive buffer.
 pub(crate) const OVERHEAD: usize = 64;
 
 /// A message that was received whole.
@@ -58,7 +58,7 @@ impl Assembly {
     /// The next message.
     pub(crate) fn read(&mut self) -> Option<Received> {
         let message = self.ready.pop_front()?;
-        self.buffered -= cost(message.bytes.len(), message.fragments);
+        self.buffered -= message.bytes.len() + OVERHEAD;
         Some(message)
     }
 
@@ -67,41 +67,49 @@ impl Assembly {
         *self = Self::default();
     }
 
-    /// How long the message that this fragment continues would be with it, as far as is known.
-    pub(crate) fn length_with(&self, sequence: u64, data: &[u8]) -> usize {
-        let before = self.segments.range(..sequence).next_back();
-        let held =
-            before.filter(|(_, s)| s.last + 1 == sequence && !s.ends).map_or(0, |(_, s)| s.bytes.len());
-        held + data.len()
+    /// How long the message that this fragment belongs to would be with it, as far as is known.
+    pub(crate) fn length_with(&self, sequence: u64, fragment: Fragment, data: &[u8]) -> usize {
+        let before = self.before(sequence, fragment).map_or(0, |(_, segment)| segment.bytes.len());
+        let after = self.after(sequence, fragment).map_or(0, |(_, segment)| segment.bytes.len());
+        before + data.len() + after
     }
 
-    /// Takes a fragment whose number was not seen before.
-    pub(crate) fn insert(&mut self, sequence: u64, fragment: Fragment, data: &[u8]) {
-        self.buffered += cost(data.len(), 1);
-        let begins = matches!(fragment, Fragment::Whole | Fragment::Begin);
+    /// The part of the same message that ends right before a fragment.
+    fn before(&self, sequence: u64, fragment: Fragment) -> Option<(u64, &Segment)> {
+        let continues = matches!(fragment, Fragment::Middle | Fragment::End);
+        let (&first, segment) = self.segments.range(..sequence).next_back().filter(|_| continues)?;
+        (!segment.ends && segment.last.checked_add(1) == Some(sequence)).then_some((first, segment))
+    }
+
+    /// The part of the same message that begins right behind a fragment.
+    fn after(&self, sequence: u64, fragment: Fragment) -> Option<(u64, &Segment)> {
+        let goes_on = matches!(fragment, Fragment::Begin | Fragment::Middle);
+        let next = sequence.checked_add(1).filter(|_| goes_on)?;
+        self.segments.get(&next).filter(|segment| !segment.begins).map(|segment| (next, segment))
+    }
+
+    /// Takes a fragment whose number was not seen before. Answers the number of the first fragment of the part of a
+    /// message that it belongs to now.
+    pub(crate) fn insert(&mut self, sequence: u64, fragment: Fragment, data: &[u8]) -> u64 {
+        let before = self.before(sequence, fragment).map(|(first, _)| first);
+        let after = self.after(sequence, fragment).map(|(next, _)| next);
         let ends = matches!(fragment, Fragment::Whole | Fragment::End);
-        let before = self.segments.range_mut(..sequence).next_back();
-        let mut at = sequence;
-        match before {
-            Some((&first, segment)) if !begins && !segment.ends && segment.last + 1 == sequence => {
-                segment.bytes.extend_from_slice(data);
-                segment.last = sequence;
-                segment.ends = ends;
-                at = first;
-            }
-            _ => {
-                let segment = Segment { last: sequence, begins, ends, bytes: BytesMut::from(data) };
-                self.segments.insert(sequence, segment);
-            }
+        let first = before.unwrap_or(sequence);
+        self.buffered += data.len();
+        let next = after.and_then(|next| self.segments.remove(&next));
+        self.buffered -= if next.is_some() { OVERHEAD } else { 0 };
+        let segment = self.segments.entry(first).or_insert_with(|| {
+            self.buffered += OVERHEAD;
+            let begins = matches!(fragment, Fragment::Whole | Fragment::Begin);
+            Segment { last: sequence, begins, ends, bytes: BytesMut::with_capacity(data.len()) }
+        });
+        segment.bytes.extend_from_slice(data);
+        (segment.last, segment.ends) = (sequence, ends);
+        if let Some(next) = next {
+            segment.bytes.extend_from_slice(&next.bytes);
+            (segment.last, segment.ends) = (next.last, next.ends);
         }
-        if !ends && self.segments.get(&(sequence + 1)).is_some_and(|next| !next.begins) {
-            let next = self.segments.remove(&(sequence + 1));
-            if let (Some(next), Some(segment)) = (next, self.segments.get_mut(&at)) {
-                segment.bytes.extend_from_slice(&next.bytes);
-                segment.last = next.last;
-                segment.ends = next.ends;
-            }
-        }
+        first
     }
 
     /// Makes complete messages up to the cumulative number readable, in order, and drops what can't be completed.
@@ -125,11 +133,19 @@ impl Assembly {
         let complete: Vec<u64> =
             self.segments.iter().filter(|(_, s)| s.begins && s.ends).map(|(&first, _)| first).collect();
         for first in complete {
-            if let Some(segment) = self.segments.remove(&first) {
-                self.finish(first, segment);
-            }
+            self.deliver_if_complete(first);
         }
         self.deliver_in_sequence(cumulative);
+    }
+
+    /// Makes a message readable if it is complete, whatever is missing before it. `first` is the number of its first
+    /// fragment.
+    pub(crate) fn deliver_if_complete(&mut self, first: u64) {
+        if self.segments.get(&first).is_some_and(|segment| segment.begins && segment.ends)
+            && let Some(segment) = self.segments.remove(&first)
+        {
+            self.finish(first, segment);
+        }
     }
 
     fn finish(&mut self, first: u64, segment: Segment) {
@@ -137,13 +153,9 @@ impl Assembly {
         if segment.begins && segment.ends {
             self.ready.push_back(Received { bytes: segment.bytes.freeze(), sequence: first, fragments });
         } else {
-            self.buffered -= cost(segment.bytes.len(), fragments);
+            self.buffered -= segment.bytes.len() + OVERHEAD;
         }
     }
-}
-
-fn cost(bytes: usize, fragments: u64) -> usize {
-    bytes + OVERHEAD * fragments as usize
 }
 
 #[cfg(test)]

@@ -52,10 +52,7 @@ pub(crate) struct RecvFlow {
     pub(crate) order: ReceiveOrder,
     pub(crate) hold: bool,
     pub(crate) capacity: usize,
-    pub(crate) window_limit: usize,
     pub(crate) max_message: usize,
-    /// An acknowledgement is due.
-    pub(crate) should_ack: bool,
     /// `Event::Readable` was told and not everything was read since.
     pub(crate) readable_told: bool,
     seen: RangeSet,
@@ -70,6 +67,8 @@ pub(crate) struct RecvFlow {
 pub(crate) struct Room {
     /// Bytes that the session's flows may still take.
     pub(crate) session: usize,
+    /// The same for what this flow needs next to complete a message or to close a hole.
+    pub(crate) progress: usize,
     /// Ranges of sequence numbers.
     pub(crate) ranges: usize,
 }
@@ -87,9 +86,7 @@ impl RecvFlow {
             order: ReceiveOrder::Sequence,
             hold: false,
             capacity,
-            window_limit: usize::MAX,
             max_message,
-            should_ack: false,
             readable_told: false,
             seen,
             final_sequence: None,
@@ -104,7 +101,15 @@ impl RecvFlow {
     }
 
     pub(crate) fn is_rejected(&self) -> bool {
-        matches!(self.state, State::Rejected { .. })
+        self.exception().is_some()
+    }
+
+    /// The code it was rejected with.
+    pub(crate) fn exception(&self) -> Option<u64> {
+        match self.state {
+            State::Rejected { code } => Some(code),
+            State::Offered | State::Open => None,
+        }
     }
 
     /// The steps of RFC 7016 section 3.6.3.2 for one chunk.
@@ -117,44 +122,65 @@ impl RecvFlow {
         room: Room,
     ) -> Accepted {
         let mut ack_now = self.is_rejected()
-            || self.advertised.is_none_or(|blocks| blocks < 2)
+            || self.advertised.is_none()
+            || self.is_nearly_closed()
             || flags.abandoned
             || !self.seen.is_gapless();
         let duplicate = self.seen.contains(sequence);
         let stores = !duplicate && !flags.abandoned && !self.is_rejected();
+        let (ranges_before, through) = (self.seen.len(), self.seen.cumulative());
+        // What the sender has given up is given up whether or not there is room for the rest; it may make some.
+        self.seen.insert(0..=forward.min(sequence.saturating_sub(1)));
+        if self.seen.cumulative() != through {
+            self.deliver_new(None);
+        }
         if !duplicate && self.seen.would_split(sequence) && self.seen.len() >= room.ranges {
             return Accepted::NoRoom;
         }
         if stores {
-            if self.assembly.length_with(sequence, data) > self.max_message {
+            if self.assembly.length_with(sequence, flags.fragment, data) > self.max_message {
                 return Accepted::TooLong;
             }
-            // The flow control is enforced: a sender may overshoot by what was under way when a window shrank, and
-            // counts no overhead; twice the room is more than any honest one needs.
-            let cost = data.len() + OVERHEAD;
-            let hard = (2 * self.capacity).max(self.capacity.saturating_add(self.max_message));
-            let completes_order = sequence == self.seen.cumulative() + 1;
-            let fits_session = cost <= room.session || (completes_order && cost <= room.session + 8192);
-            if self.assembly.buffered() + cost > hard || !fits_session {
+            if !self.has_room(sequence, data.len() + OVERHEAD, room) {
                 return Accepted::NoRoom;
             }
         }
-        let ranges_before = self.seen.len();
         ack_now |= duplicate;
         if !duplicate && flags.last && self.final_sequence.is_none() {
             self.final_sequence = Some(sequence);
             ack_now = true;
         }
-        if stores {
-            self.assembly.insert(sequence, flags.fragment, data);
-        }
-        self.seen.insert(0..=forward);
+        let stored = stores.then(|| self.assembly.insert(sequence, flags.fragment, data));
         self.seen.insert(sequence..=sequence);
         ack_now |= !self.seen.is_gapless() || self.seen.len() != ranges_before;
         ack_now |= self.capacity < self.assembly.buffered() + 1024;
-        self.should_ack = true;
-        self.deliver();
+        self.deliver_new(stored);
         Accepted::Yes { ack_now }
+    }
+
+    /// The flow control is enforced: a sender may overshoot by what was under way when the window shrank, and counts no
+    /// overhead; twice the room is more than most honest ones need. Those who need more (with many small messages
+    /// under way) send again what was not taken. What comes next is taken all the same unless the application does
+    /// not read, or a hole before a full buffer could never be closed.
+    fn has_room(&self, sequence: u64, cost: usize, room: Room) -> bool {
+        let most = (2 * self.capacity).max(self.capacity.saturating_add(self.max_message));
+        let after = self.assembly.buffered() + cost;
+        if after <= most && cost <= room.session {
+            return true;
+        }
+        let is_next = sequence.checked_sub(1) == Some(self.seen.cumulative());
+        let bonus = self.max_message.saturating_add(OVERHEAD);
+        is_next && self.wants_progress() && after <= most.saturating_add(bonus) && cost <= room.progress
+    }
+
+    /// It could give more to the application if only the next fragments came.
+    pub(crate) fn wants_progress(&self) -> bool {
+        !self.hold && !self.assembly.has_ready()
+    }
+
+    /// It holds the beginning of something that has not been given to the application.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        self.wants_progress() && !self.assembly.is_empty()
     }
 
     /// Makes readable what is complete.
@@ -167,6 +193,18 @@ impl RecvFlow {
             ReceiveOrder::Sequence => self.assembly.deliver_in_sequence(cumulative),
             ReceiveOrder::Network => self.assembly.deliver_all_complete(cumulative),
         }
+    }
+
+    /// The same after one fragment was stored, or only the cumulative number has changed: `stored` is the first
+    /// fragment of what it is a part of.
+    fn deliver_new(&mut self, stored: Option<u64>) {
+        if self.state != State::Open || self.hold {
+            return;
+        }
+        if let (ReceiveOrder::Network, Some(first)) = (self.order, stored) {
+            self.assembly.deliver_if_complete(first);
+        }
+        self.assembly.deliver_in_sequence(self.seen.cumulative());
     }
 
     pub(crate) fn read(&mut self) -> Option<Received> {
@@ -192,7 +230,6 @@ impl RecvFlow {
         if !self.is_rejected() {
             self.state = State::Rejected { code };
             self.assembly.clear();
-            self.should_ack = true;
         }
     }
 
@@ -203,22 +240,25 @@ impl RecvFlow {
     /// The window to advertise, in blocks of 1024 bytes (RFC 7016 section 3.6.3.5).
     pub(crate) fn window_blocks(&self, session_room: usize) -> u64 {
         let free = self.capacity.saturating_sub(self.assembly.buffered());
-        let free = free.min(self.window_limit).min(session_room);
-        let blocks = free.div_ceil(1024) as u64;
+        let blocks = free.min(session_room).div_ceil(1024) as u64;
         // Progress on an incomplete message or a hole needs at least one block, unless the application is the one
         // who does not read. A rejected flow's sender must be able to finish.
-        let stuck = !self.hold && !self.assembly.has_ready() && self.window_limit > 0 && self.capacity > 0;
+        let stuck = self.wants_progress() && self.capacity > 0;
         if blocks == 0 && (stuck || self.is_rejected()) { 1 } else { blocks }
     }
 
     pub(crate) fn note_advertised(&mut self, blocks: u64) {
         self.advertised = Some(blocks);
-        self.should_ack = false;
+    }
+
+    /// Whether the far end was told that the window is closed, or nearly so.
+    pub(crate) fn is_nearly_closed(&self) -> bool {
+        self.advertised.is_some_and(|blocks| blocks < 2)
     }
 
     /// Whether reading has opened a window that was told to be (nearly) closed.
     pub(crate) fn window_reopened(&self, session_room: usize) -> bool {
-        self.advertised.is_some_and(|blocks| blocks < 2) && self.window_blocks(session_room) >= 2
+        self.is_nearly_closed() && self.window_blocks(session_room) >= 2
     }
 }
 
@@ -229,7 +269,7 @@ mod tests {
     use super::*;
     use crate::wire::Fragment;
 
-    const ROOM: Room = Room { session: usize::MAX / 2, ranges: 4 };
+    const ROOM: Room = Room { session: usize::MAX / 2, progress: usize::MAX / 2, ranges: 4 };
 
     fn open(capacity: usize, max_message: usize) -> RecvFlow {
         let mut flow = RecvFlow::new(Id::from_parts(0, 0), 2, capacity, max_message);

@@ -4,6 +4,7 @@ mod assembly;
 mod flow;
 mod ranges;
 
+pub(crate) use assembly::OVERHEAD;
 pub use assembly::Received;
 pub use flow::ReceiveOrder;
 pub(crate) use flow::{Accepted, RecvFlow, Room, State};

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use rtmfp_base::Time;
 
 use super::{Flows, RecvSlot, Session, Timer};
-use crate::recv::State;
 use crate::wire::{Chunk, write_ack_ranges};
 
 const DELAY: Duration = Duration::from_millis(200);
@@ -27,6 +26,12 @@ impl Acks {
         self.now && !self.pending.is_empty()
     }
 
+    /// A flow owes an acknowledgement, that is to go out at once.
+    pub(crate) fn owe(&mut self, wire_id: u64) {
+        self.pending.insert(wire_id);
+        self.now = true;
+    }
+
     pub(crate) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
@@ -44,6 +49,10 @@ impl Session {
 
     /// A packet with user data was processed: every second one is acknowledged at once.
     pub(crate) fn count_data_packet(&mut self) {
+        if self.acks.pending.is_empty() {
+            self.acks.now = false; // There was nothing in it to be acknowledged.
+            return;
+        }
         self.acks.data_packets = self.acks.data_packets.saturating_add(1);
         self.acks.now |= self.acks.data_packets >= 2;
     }
@@ -61,17 +70,17 @@ impl Session {
         while let Some(&wire_id) = self.acks.pending.first() {
             let start = out.len();
             let report = self.marks.report_due && !any;
-            if report {
-                Chunk::EcnReport { count: self.marks.received }.write(out);
+            if let Some(&slot) = self.receiving.by_wire.get(&wire_id) {
+                if report {
+                    Chunk::EcnReport { count: self.marks.received }.write(out);
+                }
+                if !self.write_ack(flows, wire_id, slot, out, end, truncate && !any) {
+                    out.truncate(start);
+                    break;
+                }
+                self.marks.report_due &= !report;
+                any = true;
             }
-            if !self.write_ack(flows, wire_id, out, end, truncate && !any) {
-                out.truncate(start);
-                break;
-            }
-            if report {
-                self.marks.report_due = false;
-            }
-            any = true;
             self.acks.pending.remove(&wire_id);
         }
         if self.acks.pending.is_empty() {
@@ -82,33 +91,30 @@ impl Session {
         any
     }
 
+    /// Appends one acknowledgement. Answers whether it fitted.
     fn write_ack(
         &self,
         flows: &mut Flows,
         wire_id: u64,
+        slot: RecvSlot,
         out: &mut Vec<u8>,
         end: usize,
         truncate: bool,
     ) -> bool {
-        match self.receiving.by_wire.get(&wire_id) {
-            // It was forgotten meanwhile: nothing is owed.
-            None => true,
-            Some(RecvSlot::Lingering { through }) => {
-                let room = end.saturating_sub(out.len());
-                write_ack_ranges(wire_id, 1, *through, core::iter::empty(), room, out).is_some()
+        let room = |out: &Vec<u8>| end.saturating_sub(out.len());
+        match slot {
+            RecvSlot::Lingering { through, exception } => {
+                write_exception(wire_id, exception, out);
+                write_ack_ranges(wire_id, 1, through, core::iter::empty(), room(out), out).is_some()
             }
-            Some(RecvSlot::Live(id)) => {
-                let Some(flow) = flows.recv.get_mut(*id) else { return true };
-                if let State::Rejected { code } = flow.state {
-                    Chunk::FlowException { flow_id: wire_id, code }.write(out);
-                }
+            RecvSlot::Live(id) => {
+                let Some(flow) = flows.recv.get_mut(id) else { return true };
+                write_exception(wire_id, flow.exception(), out);
                 let seen = flow.seen();
-                let blocks =
-                    flow.window_blocks(self.config.receive_limit.saturating_sub(self.receiving.buffered));
-                let room = end.saturating_sub(out.len());
+                let blocks = flow.window_blocks(self.receive_room());
+                let all = seen.len() - 1; // The first one is the cumulative part.
                 let ranges = seen.beyond_cumulative();
-                let all = seen.beyond_cumulative().count();
-                match write_ack_ranges(wire_id, blocks, seen.cumulative(), ranges, room, out) {
+                match write_ack_ranges(wire_id, blocks, seen.cumulative(), ranges, room(out), out) {
                     Some(written) if truncate || written == all => {
                         flow.note_advertised(blocks);
                         true
@@ -117,5 +123,11 @@ impl Session {
                 }
             }
         }
+    }
+}
+
+fn write_exception(flow_id: u64, code: Option<u64>, out: &mut Vec<u8>) {
+    if let Some(code) = code {
+        Chunk::FlowException { flow_id, code }.write(out);
     }
 }

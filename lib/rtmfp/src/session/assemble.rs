@@ -22,6 +22,9 @@ pub(crate) struct Assembled {
 /// Where the flags are in a clear packet.
 const TIME_CRITICAL: u8 = 0x80;
 
+/// What a User Data chunk takes before options and data, with numbers of ten bytes each.
+const LONGEST_HEADER: usize = HEADER_LEN + 1 + 30;
+
 impl Session {
     /// The mode of this end's packets.
     pub(crate) fn mode(&self) -> Mode {
@@ -66,6 +69,7 @@ impl Session {
         let start = out.len();
         let end = start + room;
         let mut done = Assembled::default();
+        let echo_sent = self.path.echo_sent;
         self.header(now, reverse).write(out);
         let body = out.len();
         if self.acks.are_obligatory() {
@@ -82,6 +86,7 @@ impl Session {
         }
         if out.len() == body {
             out.truncate(start);
+            self.path.echo_sent = echo_sent;
             return done;
         }
         if done.time_critical {
@@ -103,7 +108,7 @@ impl Session {
     ) {
         let before = self.flight.outstanding;
         // Each flow has one turn in a packet.
-        let mut waiting = Vec::new();
+        let mut waiting = core::mem::take(&mut self.sending.scratch);
         while self.may_send_data() && end.saturating_sub(out.len()) > HEADER_LEN + 32 {
             let Some(priority) = self.ready_priority() else { break };
             let Some(id) = self.next_ready(flows, priority) else { continue };
@@ -117,11 +122,13 @@ impl Session {
                 break;
             }
         }
-        for id in waiting {
+        for id in waiting.drain(..) {
             self.settle_send(now, flows, id);
         }
+        self.sending.scratch = waiting;
         self.flight.allowance -= (self.flight.outstanding - before) as isize;
         if done.data {
+            self.note_limit();
             self.pace(now);
         }
     }
@@ -137,30 +144,31 @@ impl Session {
     ) -> bool {
         let Some(flow) = flows.send.get_mut(id) else { return false };
         let closing = flow.state == State::Closing;
-        let mut previous: Option<u64> = None;
+        // Sequence number and forward number of the chunk before.
+        let mut previous: Option<(u64, u64)> = None;
         while flow.window_allows()
             && (previous.is_none() || self.flight.outstanding < self.congestion.window())
         {
             if closing {
                 flow.queue.finish_if_drained();
             }
-            // The options go with the first chunk of the flow in a packet; numbers of ten bytes at the most.
-            let options = if previous.is_none() { flow.options.len() + 1 } else { 0 };
-            let longest_header = HEADER_LEN + 1 + 30 + options;
-            let space = end.saturating_sub(out.len()).saturating_sub(longest_header);
-            let space = space.min(MAX_FRAGMENT.saturating_sub(options));
+            // The options go with the first chunk of the flow in a packet.
+            let options: &[u8] = if previous.is_none() { &flow.options } else { &[] };
+            let taken = options.len() + usize::from(!options.is_empty());
+            let left = end.saturating_sub(out.len());
+            let space = left.saturating_sub(LONGEST_HEADER + taken).min(MAX_FRAGMENT.saturating_sub(taken));
             let Some(chunk) = flow.queue.next_chunk(now, space, closing) else { break };
             let start = out.len();
             let flags = DataFlags { fragment: chunk.position, abandoned: chunk.abandoned, last: chunk.last };
-            let follows = previous.is_some_and(|previous| previous + 1 == chunk.sequence);
+            let follows = chunk.sequence.checked_sub(1).zip(Some(chunk.forward)) == previous;
             let offset = chunk.sequence - chunk.forward;
-            let options: &[u8] = if previous.is_none() { &flow.options } else { &[] };
             let header_len = if follows {
                 next_user_data_header_len()
             } else {
                 user_data_header_len(flow.wire_id, chunk.sequence, offset, options.len())
             };
-            if start + header_len > end {
+            // One that is sent again was cut for another packet.
+            if header_len + chunk.data_len() > left {
                 break;
             }
             let open = if follows {
@@ -178,14 +186,14 @@ impl Session {
                 at: now,
                 delivered: self.flight.delivered,
                 size,
-                application_limited: false,
+                application_limited: self.flight.is_application_limited(),
             };
             let head = flow.queue.commit(&chunk, sent);
             self.flight.note_sent(id, chunk.sequence, size);
             if let Some(head) = head {
                 self.flight.note_sent(id, head, 0);
             }
-            previous = Some(chunk.sequence);
+            previous = Some((chunk.sequence, chunk.forward));
         }
         previous.is_some()
     }

@@ -18,6 +18,9 @@ use crate::{Priority, RecvFlowId, SendFlowId};
 const SEND_LINGER: Duration = Duration::from_secs(130);
 const RECEIVE_LINGER: Duration = Duration::from_secs(120);
 
+/// Two blocks: less is hardly a window.
+const REOPENED: usize = 2048;
+
 /// What belongs to all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
@@ -35,6 +38,8 @@ pub(crate) enum RecvSlot {
     /// All was received up to this number; repetitions are acknowledged.
     Lingering {
         through: u64,
+        /// The flow was rejected with this code. It may have been complete before the far end could be told.
+        exception: Option<u64>,
     },
 }
 
@@ -188,16 +193,42 @@ impl Session {
             return;
         }
         let through = flow.seen().cumulative();
-        let (wire_id, tag, rejected) = (flow.wire_id, flow.tag, flow.is_rejected());
-        self.receiving.buffered -= flow.buffered();
+        let (wire_id, tag, exception) = (flow.wire_id, flow.tag, flow.exception());
+        debug_assert_eq!(flow.buffered(), 0);
         flows.recv.remove(id);
-        self.receiving.by_wire.insert(wire_id, RecvSlot::Lingering { through });
+        self.receiving.by_wire.insert(wire_id, RecvSlot::Lingering { through, exception });
         self.receiving.lingering.push_back((now + RECEIVE_LINGER, wire_id));
         self.timers.set_earlier(Timer::Linger, now + RECEIVE_LINGER);
-        if !rejected {
+        if exception.is_none() {
             flows.events.push_back(Event::FlowFinished { flow: id, tag });
         }
         self.note_flows(now);
+    }
+
+    /// Makes readable what has become so without anything having been received.
+    pub(crate) fn deliver(&mut self, flows: &mut Flows, id: RecvFlowId) {
+        let Some(flow) = flows.recv.get_mut(id) else { return };
+        let before = flow.buffered();
+        flow.deliver();
+        let freed = before - flow.buffered();
+        self.made_room(flows, freed);
+    }
+
+    /// Receiving flows hold less than before. Those that were closed for want of room of all tell that they are open.
+    pub(crate) fn made_room(&mut self, flows: &Flows, freed: usize) {
+        let room_before = self.receive_room();
+        self.receiving.buffered -= freed;
+        let room = self.receive_room();
+        if room_before >= REOPENED || room < REOPENED {
+            return;
+        }
+        for (&wire_id, slot) in &self.receiving.by_wire {
+            if let RecvSlot::Live(id) = slot
+                && flows.recv.get(*id).is_some_and(|flow| flow.window_reopened(room))
+            {
+                self.acks.owe(wire_id);
+            }
+        }
     }
 
     /// Starts the idle clock when the last flow has gone.
@@ -236,13 +267,16 @@ impl Session {
 
     /// Expires messages of all flows and finds the next time to do so.
     pub(crate) fn expire_messages(&mut self, now: Time, flows: &mut Flows) {
-        let ids: Vec<SendFlowId> = self.sending.by_wire.values().copied().collect();
-        for id in ids {
+        let mut ids = core::mem::take(&mut self.sending.scratch);
+        ids.extend(self.sending.by_wire.values());
+        ids.extend(self.opening.iter().flat_map(|opening| &opening.flows));
+        for id in ids.drain(..) {
             if let Some(flow) = flows.send.get_mut(id) {
                 flow.queue.expire(now);
             }
             self.settle_send(now, flows, id);
         }
+        self.sending.scratch = ids;
     }
 
     /// Sends the buffer probes that are due and finds the next time to do so; answers their flows' wire ids.

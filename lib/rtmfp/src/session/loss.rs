@@ -35,6 +35,9 @@ pub(crate) struct Flight {
     pub(crate) outstanding: usize,
     /// Bytes acknowledged in all.
     pub(crate) delivered: u64,
+    /// What `delivered` will be when all is acknowledged that was under way as the application last had no more to
+    /// send: until then it, and not the path, sets the rate.
+    limited_until: u64,
     /// Bytes that may still be sent before the next acknowledgement.
     pub(crate) allowance: isize,
     /// When the allowance was used up.
@@ -49,6 +52,7 @@ impl Default for Flight {
             max_acked: [0; 3],
             outstanding: 0,
             delivered: 0,
+            limited_until: 0,
             allowance: BURST,
             exhausted_at: Time::ZERO,
         }
@@ -76,6 +80,11 @@ impl Flight {
         self.outstanding -= size;
         self.delivered += size as u64;
         self.max_acked[0] = self.max_acked[0].max(tsn);
+    }
+
+    /// Whether what is sent now says nothing about how much the path would carry.
+    pub(crate) fn is_application_limited(&self) -> bool {
+        self.delivered < self.limited_until
     }
 }
 
@@ -127,6 +136,13 @@ impl Session {
         }
         debug_assert_eq!(self.flight.outstanding, 0);
         losses
+    }
+
+    /// After a packet was filled: notes when the application has no more to send though the window is open.
+    pub(crate) fn note_limit(&mut self) {
+        if self.flight.outstanding < self.congestion.window() && self.ready_priority().is_none() {
+            self.flight.limited_until = self.flight.delivered + self.flight.outstanding as u64;
+        }
     }
 
     /// Whether the window and the burst allowance let user data be sent.

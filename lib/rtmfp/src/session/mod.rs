@@ -132,6 +132,8 @@ pub(crate) struct Sending {
     free: VecDeque<u64>,
     next_wire: u64,
     ready: [VecDeque<SendFlowId>; Priority::COUNT],
+    /// Memory for lists of flows that are made and forgotten all the time.
+    scratch: Vec<SendFlowId>,
 }
 
 /// The receiving flows of a session.
@@ -143,6 +145,8 @@ pub(crate) struct Receiving {
     pub(crate) lingering: VecDeque<(Time, u64)>,
     /// Bytes that all flows hold.
     pub(crate) buffered: usize,
+    /// The flow that may go beyond the limit of all to complete a message.
+    pub(crate) exempt: Option<crate::RecvFlowId>,
 }
 
 impl Session {

@@ -32,7 +32,7 @@ pub(crate) struct Path {
     /// The far end's last timestamp and when it was first seen.
     received: Option<(u16, Time)>,
     /// The last echo sent and received.
-    echo_sent: Option<u16>,
+    pub(super) echo_sent: Option<u16>,
     echo_received: Option<u16>,
 }
 

@@ -10,7 +10,7 @@ use crate::config::{Limits, MAX_METADATA};
 use crate::congestion::{Acknowledgement, Delivery};
 use crate::endpoint::Stats;
 use crate::event::Event;
-use crate::recv::{Accepted, RecvFlow, Room, State};
+use crate::recv::{Accepted, OVERHEAD, RecvFlow, Room, State};
 use crate::send;
 use crate::wire::{Ack, FlowOptions, NextUserData, UserData};
 
@@ -144,11 +144,16 @@ impl Session {
             Some(RecvSlot::Lingering { .. }) => return self.owe_ack(cx.now, wire_id, true),
             Some(RecvSlot::Live(id)) => *id,
         };
-        let room = Room { session: self.receive_room(), ranges: cx.limits.ranges };
+        let session = self.receive_room();
+        let progress =
+            if session >= data.len() + OVERHEAD { session } else { self.exempt_room(cx.flows, id) };
+        let room = Room { session, progress, ranges: cx.limits.ranges };
         let Some(flow) = cx.flows.recv.get_mut(id) else { return };
         let before = flow.buffered();
         let accepted = flow.receive(sequence, forward, flags, data, room);
-        self.receiving.buffered = self.receiving.buffered + flow.buffered() - before;
+        let after = flow.buffered();
+        self.receiving.buffered += after.saturating_sub(before);
+        self.made_room(cx.flows, before.saturating_sub(after));
         match accepted {
             Accepted::Yes { ack_now } => self.owe_ack(cx.now, wire_id, ack_now),
             Accepted::NoRoom => {
@@ -163,6 +168,19 @@ impl Session {
         self.settle_recv(cx.now, cx.flows, id);
     }
 
+    /// Bytes that a flow may take for its next message though all flows together hold as much as they may: if none
+    /// were completed, none could be read, and nothing would ever go on. One flow at a time may.
+    fn exempt_room(&mut self, flows: &Flows, id: crate::RecvFlowId) -> usize {
+        let holder = self.receiving.exempt.filter(|&holder| holder != id);
+        if holder.and_then(|holder| flows.recv.get(holder)).is_some_and(RecvFlow::is_in_progress) {
+            return 0;
+        }
+        let Some(flow) = flows.recv.get(id) else { return 0 };
+        self.receiving.exempt = Some(id);
+        let most = self.config.receive_limit.saturating_add(flow.max_message);
+        most.saturating_sub(self.receiving.buffered)
+    }
+
     /// Rejects a flow whose sender broke a rule; the application hears of it.
     fn reject_live(&mut self, cx: &mut Context<'_>, wire_id: u64) {
         let Some(RecvSlot::Live(id)) = self.receiving.by_wire.get(&wire_id) else { return };
@@ -171,8 +189,9 @@ impl Session {
         if flow.state == State::Open {
             cx.flows.events.push_back(Event::FlowLost { flow: id, tag: flow.tag });
         }
-        self.receiving.buffered -= flow.buffered();
+        let freed = flow.buffered();
         flow.reject(0);
+        self.made_room(cx.flows, freed);
         self.owe_ack(cx.now, wire_id, true);
         self.settle_recv(cx.now, cx.flows, id);
     }

@@ -72,6 +72,8 @@ pub enum Fate {
     Lost,
 }
 
+type Network = Box<dyn FnMut(usize, &Datagram) -> Fate>;
+
 /// Two endpoints, `a` (at [`A`], the initiator in most tests) and `b` (at [`B`]).
 pub struct Hands {
     pub now: Time,
@@ -81,7 +83,7 @@ pub struct Hands {
     /// All that was sent: when, by which end, what.
     pub sent: Vec<(Time, usize, Datagram)>,
     /// Decides by the sending end and the datagram, asked once for each.
-    pub network: Box<dyn FnMut(usize, &Datagram) -> Fate>,
+    pub network: Network,
     /// Decides how long a job of an end takes.
     pub jobs: Box<dyn FnMut(usize) -> Fate>,
     pub accepts: bool,
@@ -243,9 +245,16 @@ impl Forger {
         (id, chunks.to_vec())
     }
 
-    /// A hello to the holder of a certificate.
+    /// A hello to the holder of a certificate, padded to a datagram of so many bytes.
+    pub fn hello_of(&mut self, to: &[u8], len: usize) -> Vec<u8> {
+        let mut clear = clear(Mode::Startup, &[Chunk::IHello(IHello { epd: to, tag: &[7; 16] })]);
+        clear.resize(clear.len().max(len - 10), 0xff);
+        self.seal_clear(DEFAULT_KEY, 0, &clear)
+    }
+
+    /// A hello that is long enough to be answered at the full rate.
     pub fn hello(&mut self, to: &[u8]) -> Vec<u8> {
-        self.startup(0, &[Chunk::IHello(IHello { epd: to, tag: &[7; 16] })])
+        self.hello_of(to, 64)
     }
 
     /// Gets a cookie for its address.

@@ -1,0 +1,23 @@
+complete -c rtmfp-relay -l listen -d 'Listen here: rtmp://IP:PORT or rtmfp://IP:PORT; may be given several times' -r
+complete -c rtmfp-relay -l to -d 'Connect each client to this destination: rtmp://HOST[:PORT] or rtmfp://HOST[:PORT]' -r
+complete -c rtmfp-relay -s V -l video-lifetime -d 'Leave a video frame out when it could not be begun within this time; inf: never' -r
+complete -c rtmfp-relay -s A -l audio-lifetime -d 'Leave an audio frame out when it could not be begun within this time; inf: never' -r
+complete -c rtmfp-relay -s F -l finish-margin -d 'How much longer a frame that was begun may take to arrive' -r
+complete -c rtmfp-relay -s T -l dscp -d 'Mark outgoing packets for networks that tell traffic apart: 0 to 63, or a name such as AF41, EF, CS5' -r
+complete -c rtmfp-relay -l dh-groups -d 'Diffie-Hellman groups to offer, strongest first, of 16 (4096 bits), 14 (2048), 5 (1536) and 2 (1024)' -r
+complete -c rtmfp-relay -l crypto-threads -d 'Threads for public-key work; 0 does it between packets, on the only thread' -r
+complete -c rtmfp-relay -l key-log-file -d 'Append the keys of all sessions to this file, by which captures of them can be read: for debugging only' -r -F
+complete -c rtmfp-relay -l max-clients -d 'Clients at a time; more are turned away' -r
+complete -c rtmfp-relay -l max-clients-per-address -d 'Clients at a time from one IP address; more are turned away' -r
+complete -c rtmfp-relay -l max-message -d 'The longest message, in bytes (K and M: KiB and MiB)' -r
+complete -c rtmfp-relay -l max-memory -d 'Memory for what a client has sent in part, once its connect was accepted, in bytes' -r
+complete -c rtmfp-relay -l max-memory-before-connect -d 'Memory for what a client has sent in part, before its connect was accepted, in bytes' -r
+complete -c rtmfp-relay -l handshake-timeout -d 'Close a client whose handshake takes longer' -r
+complete -c rtmfp-relay -l connect-timeout -d 'Close a client that has sent no connect so long after its handshake' -r
+complete -c rtmfp-relay -s v -l verbose -d 'Log more: -v what happens to each client, -vv details, -vvv everything'
+complete -c rtmfp-relay -l version -d 'Print the version'
+complete -c rtmfp-relay -s H -l allow-no-hmac -d 'Accept far ends that cannot protect packets by HMAC (Flash Player and its kind)'
+complete -c rtmfp-relay -s S -l allow-no-sequence-numbers -d 'Accept far ends that cannot number their packets against replay (Flash Player and its kind)'
+complete -c rtmfp-relay -s x -l ephemeral -d 'Use new keys for each outgoing session, not a pair that is made once at the start'
+complete -c rtmfp-relay -l static-keys -d 'Use one pair of keys, made at the start, for all sessions that listeners accept'
+complete -c rtmfp-relay -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,0 +1,129 @@
+//! Programs that run beside a test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{SOON, now, wait_until};
+
+/// A running program. It is killed when the value goes away.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    output: Arc<Output>,
+}
+
+/// Lines of standard error and standard output as they come.
+#[derive(Default)]
+struct Output {
+    lines: Mutex<Vec<String>>,
+    changed: Condvar,
+}
+
+impl Output {
+    fn collect(self: Arc<Self>, from: impl Read + Send + 'static) {
+        thread::spawn(move || {
+            for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                self.lines.lock().expect("no panic while it is held").push(line);
+                self.changed.notify_all();
+            }
+        });
+    }
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let output = Arc::new(Output::default());
+        Arc::clone(&output).collect(child.stdout.take().expect("standard output is a pipe"));
+        Arc::clone(&output).collect(child.stderr.take().expect("standard error is a pipe"));
+        Self { name, child, output }
+    }
+
+    /// Waits for a line with this text, and returns it.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub(crate) fn wait_line(&self, text: &str) -> String {
+        let deadline = now() + SOON;
+        let mut lines = self.output.lines.lock().expect("no panic while it is held");
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(now());
+            assert!(!left.is_zero(), "{} does not say {text:?} but {lines:#?}", self.name);
+            lines = self.output.changed.wait_timeout(lines, left).expect("no panic while it is held").0;
+        }
+    }
+
+    /// All that it has said.
+    pub(crate) fn said(&self) -> String {
+        self.output.lines.lock().expect("no panic while it is held").join("\n")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("the process is there");
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let child = &mut self.child;
+        let what = format!("{} ends; it said {}", self.name, "what is above");
+        wait_until(&what, limit, || child.try_wait().expect("it is our child"))
+    }
+
+    /// Waits for its end, which must be a good one.
+    ///
+    /// # Panics
+    /// When it is not, or does not come in time.
+    pub(crate) fn succeed(&mut self, limit: Duration) {
+        let status = self.wait(limit);
+        assert!(status.success(), "{} ended with {status}: {}", self.name, self.said());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{} said:\n{}", self.name, self.said());
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A relay that listens on one address.
+pub(crate) struct Relay {
+    pub(crate) process: Process,
+    /// Where it listens.
+    pub(crate) url: String,
+}
+
+impl Relay {
+    /// Starts a relay and waits until it listens. `listen` is a protocol; any free port of the loopback is taken.
+    pub(crate) fn start(listen: &str, to: &str, options: &[&str]) -> Self {
+        let listen = format!("{listen}://127.0.0.1:0");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp-relay"));
+        command.args(["--listen", &listen, "--to", to]).args(options).env_remove("RUST_LOG");
+        let process = Process::start(command);
+        let line = process.wait_line("listening on ");
+        let url = line.strip_prefix("listening on ").expect("a line of its own").to_owned();
+        Self { process, url }
+    }
+}

@@ -1,0 +1,66 @@
+//! How relays end when they are told to.
+#![expect(missing_docs, reason = "a test")]
+
+mod common;
+
+use std::process::Command;
+
+use common::server::{Acks, Server};
+use common::{Process, Relay, SOON, now, wait_until};
+use nix::sys::signal::Signal;
+use rtmfp_service::tools::{Frames, compare};
+
+/// Publishes to a relay and waits until media flows.
+fn publish(relay: &Relay, server: &Server, seconds: &str) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp"));
+    command.args(["publish", &format!("{}/live/x", relay.url), "--duration", seconds, "--bitrate", "100"]);
+    let publisher = Process::start(command);
+    wait_until("media flows", SOON, || (server.published().len() > 20).then_some(()));
+    publisher
+}
+
+#[test]
+fn the_first_sigterm_lets_streams_go_on_to_their_end_and_takes_no_new_clients() {
+    let server = Server::start(Acks::Right, Vec::new());
+    let mut far = Relay::start("rtmfp", &server.url(), &[]);
+    let mut near = Relay::start("rtmp", &far.url, &["-v"]);
+    let mut publisher = publish(&near, &server, "5");
+    near.process.signal(Signal::SIGTERM);
+    far.process.signal(Signal::SIGTERM);
+    let address = near.url.strip_prefix("rtmp://").unwrap();
+    wait_until("new clients are refused", SOON, || std::net::TcpStream::connect(address).err());
+    publisher.succeed(SOON);
+    near.process.succeed(SOON);
+    far.process.succeed(SOON);
+    let sent: Vec<_> = Frames::new(5000, 100).collect();
+    let comparison = compare(&sent, &server.published());
+    assert!(comparison.is_equal(), "{comparison:?}");
+    // With -v there are figures at the end.
+    near.process.wait_line("turns: ");
+}
+
+#[test]
+fn the_second_sigterm_ends_a_relay_in_the_middle_of_a_stream() {
+    let server = Server::start(Acks::Right, Vec::new());
+    let mut far = Relay::start("rtmfp", &server.url(), &[]);
+    let mut near = Relay::start("rtmp", &far.url, &[]);
+    let mut publisher = publish(&near, &server, "60");
+    for relay in [&mut near, &mut far] {
+        relay.process.signal(Signal::SIGTERM);
+        relay.process.signal(Signal::SIGTERM);
+    }
+    let began = now();
+    near.process.wait(SOON);
+    far.process.wait(SOON);
+    assert!((now() - began).as_secs() < 10, "a relay takes its time");
+    assert_eq!(publisher.wait(SOON).code(), Some(1));
+}
+
+#[test]
+fn a_relay_without_clients_ends_at_the_first_sigterm() {
+    for listen in ["rtmp", "rtmfp"] {
+        let mut relay = Relay::start(listen, "rtmp://127.0.0.1", &[]);
+        relay.process.signal(Signal::SIGTERM);
+        relay.process.succeed(SOON);
+    }
+}
