@@ -75,8 +75,9 @@ impl Shared {
         let mut config = rtmfp::Config::default();
         config.session.keepalive = link.keepalive;
         config.session.retransmit_limit = timeouts.retransmit;
-        // Strangers have to open a flow in time; once accepted, they may be without for longer.
-        config.session.idle_limit = timeouts.connect;
+        // Strangers have to complete the handshake and open a flow in time; once accepted, they may be without one for
+        // longer.
+        config.session.idle_limit = self.config.rtmp.handshake_timeout + timeouts.connect;
         config.session.dscp = self.config.dscp;
         config.session.receive_limit = link.untrusted.session_bytes;
         config.receive_capacity = link.untrusted.message_bytes;

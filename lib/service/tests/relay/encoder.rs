@@ -46,6 +46,8 @@ pub(crate) struct Client {
     ended: bool,
     /// Faster than real time by this factor.
     pub(crate) speed: u32,
+    /// Sends media without waiting for the answer to `publish`.
+    pub(crate) hasty: bool,
     /// All messages, and when.
     pub(crate) received: Vec<(Time, TcMessage)>,
     /// When and how the byte stream ended.
@@ -66,6 +68,7 @@ impl Client {
             stream_id: 0,
             ended: false,
             speed: 1,
+            hasty: false,
             received: Vec::new(),
             closed: None,
             end_of_stream: None,
@@ -124,8 +127,13 @@ impl Client {
                     _ => command::publish("live", "live"),
                 };
                 peer.send(now, ask.message(self.stream_id));
+                if self.hasty {
+                    self.started = Some(now);
+                }
             }
-            ("onStatus", ..) if code == "NetStream.Publish.Start" => self.started = Some(now),
+            ("onStatus", ..) if code == "NetStream.Publish.Start" => {
+                self.started = self.started.or(Some(now))
+            }
             _ => {}
         }
     }
