@@ -2,9 +2,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rtmfp::crypto::{DEFAULT_KEY, KeyId, Profile, Sealing};
+use rtmfp::crypto::{DEFAULT_KEY, InitiatorSecret, KeyId, Profile, Sealing};
 use rtmfp::wire::{
     Chunk, Chunks, IHello, IIKeying, Mode, PacketHeader, RHello, RIKeying, scramble, unscramble,
 };
@@ -228,6 +229,13 @@ impl Forger {
     pub fn startup(&mut self, far_id: u32, chunks: &[Chunk<'_>]) -> Vec<u8> {
         let clear = clear(Mode::Startup, chunks);
         self.seal_clear(DEFAULT_KEY, far_id, &clear)
+    }
+
+    /// Takes the keys of somebody else's session from one of its packets: of the plain profile, all it takes is the salt.
+    pub fn steal(&mut self, datagram: &[u8]) -> KeyId {
+        let secret: InitiatorSecret = Arc::new([0u8; 4]);
+        let keys = self.profile.conclude(&secret, &datagram[4..8])().expect("a salt");
+        self.profile.install(keys)
     }
 
     /// A packet of the session.
