@@ -132,6 +132,15 @@ impl Session {
         }
     }
 
+    /// Gives a flow that was taken out of the list of a priority its turn back.
+    pub(crate) fn enqueue_first(&mut self, flows: &mut Flows, id: SendFlowId, priority: usize) {
+        let Some(flow) = flows.send.get_mut(id) else { return };
+        if flow.priority as usize == priority {
+            flow.queued_at = Some(flow.priority);
+            self.sending.ready[priority].push_front(id);
+        }
+    }
+
     /// The highest priority with a flow that may have data to send.
     pub(crate) fn ready_priority(&self) -> Option<usize> {
         (0..Priority::COUNT).rev().find(|&priority| !self.sending.ready[priority].is_empty())
