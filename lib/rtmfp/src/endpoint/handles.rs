@@ -125,8 +125,10 @@ impl Endpoint {
         let Some(flow) = self.flows.recv.get(id) else { return };
         let (session, wire_id) = (flow.session, flow.wire_id);
         let Some(open) = self.sessions.get_mut(session) else { return };
-        open.deliver(&mut self.flows, id);
-        if self.flows.recv.get(id).is_some_and(|flow| flow.window_reopened(open.receive_room())) {
+        open.deliver(now, &mut self.flows, id);
+        if let Some(flow) = self.flows.recv.get(id)
+            && flow.window_reopened(open.window_room(&self.flows, id, flow))
+        {
             open.owe_ack(now, wire_id, true);
         }
         open.settle_recv(now, &mut self.flows, id);
@@ -351,7 +353,7 @@ impl RecvFlowRef<'_> {
         let settled = flow.has_ready() && !flow.is_nearly_closed();
         let session = flow.session;
         if let Some(open) = self.endpoint.sessions.get_mut(session) {
-            open.made_room(&self.endpoint.flows, freed);
+            open.made_room(now, &self.endpoint.flows, freed);
         }
         if settled {
             self.endpoint.touch(now, session);
