@@ -21,8 +21,9 @@ pub struct Config {
     /// announces ten times as much by Set Peer Bandwidth, because librtmp paces its acknowledgements by a tenth
     /// of that. Sending never waits for an acknowledgement.
     pub window_ack_size: u32,
-    /// Acknowledge as if the peer had announced this window, in bytes, until it announces one. Default 250,000:
-    /// there are encoders that stop when nobody acknowledges, though they announced nothing.
+    /// Acknowledge as if the peer had announced this window, in bytes, until it announces one. Default 2,500,000:
+    /// there are encoders that stop when nobody acknowledges, though they announced nothing. Not less, because an
+    /// encoder that closes with an acknowledgement unread loses what it has not sent yet.
     pub default_ack_window: u32,
     /// Answer ping requests (RTMP section 7.1.7) instead of handing them out. Default true.
     pub answer_pings: bool,
@@ -53,7 +54,7 @@ impl Default for Config {
         Self {
             chunk_size: 4096,
             window_ack_size: 250_000,
-            default_ack_window: 250_000,
+            default_ack_window: 2_500_000,
             answer_pings: true,
             compress_headers: true,
             interleave: true,
