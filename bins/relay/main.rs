@@ -16,6 +16,10 @@ use rtmfp_service::{Destination, Listen, Protocol, RelayConfig};
 
 use self::profiles::FlashProfiles;
 
+/// Bytes of kernel buffer for each UDP socket and direction, as far as the system allows: a key frame of each of many
+/// clients may arrive while the program is not running.
+const UDP_BUFFER: usize = 2 << 20;
+
 fn main() -> ExitCode {
     let options = Relay::parse();
     program::start_log(options.verbosity);
@@ -29,7 +33,8 @@ fn relay(options: Relay) -> Result<(), String> {
     let mut config = RelayConfig::new(listen.into_iter().map(listener).collect(), destination(to), seed);
     set_media(&mut config, media);
     set_limits(&mut config, limits);
-    let host = Config { crypto_threads: security.crypto_threads.into(), ..Config::default() };
+    let crypto_threads = security.crypto_threads.into();
+    let host = Config { crypto_threads, udp_buffer: Some(UDP_BUFFER), ..Config::default() };
     let profiles = FlashProfiles::new(security)?;
     let relay = rtmfp_service::Relay::new(config, Box::new(profiles));
     let report = run(Box::new(relay), host).map_err(|error| error.to_string())?;

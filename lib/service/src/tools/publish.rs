@@ -161,7 +161,10 @@ impl Pacer {
             clients.with(number, |client, _| is_ready = client.is_ready());
             self.pull();
         }
-        if is_ready && self.next.is_none() {
+        if !is_ready {
+            // It will not be again: nothing is due any more.
+            self.origin = None;
+        } else if self.next.is_none() {
             clients.with(number, |client, out| client.finish(now, out));
         }
     }
