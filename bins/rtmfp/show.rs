@@ -140,7 +140,7 @@ impl Show for Played {
         let mut out = String::new();
         for (name, received) in [("audio", &self.audio), ("video", &self.video)] {
             let Received { count, bytes, longest_wait, first_timestamp, last_timestamp } = *received;
-            let stamp = |stamp: Option<u32>| stamp.map_or("-".to_owned(), |stamp| stamp.to_string());
+            let stamp = |stamp: Option<u32>| stamp.map_or_else(|| "-".to_owned(), |stamp| stamp.to_string());
             let _ = writeln!(
                 out,
                 "{name}: {count} messages, {bytes} bytes, timestamps {} to {} ms, longest wait {} ms",

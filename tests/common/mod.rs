@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: programs that are started and ended, clips, recordings.
 //!
 //! External programs give no events, so some things are polled, by [`wait_until`] only and always with a limit.
-#![expect(dead_code, reason = "no test file uses everything")]
+#![allow(dead_code, unused_imports, reason = "no test file uses everything")]
 
 pub(crate) mod nginx;
 pub(crate) mod process;

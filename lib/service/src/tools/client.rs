@@ -221,7 +221,7 @@ impl Client {
         }
     }
 
-    fn finish_when_sent(&mut self, out: &mut Outbox) {
+    fn finish_when_sent(&self, out: &mut Outbox) {
         let sent = self.connection.as_ref().is_none_or(|connection| !connection.wants_write());
         if self.state == State::Finishing && sent {
             out.actions.push_back(Action::Finish { stream: self.stream() });
@@ -390,7 +390,7 @@ impl Client {
         }
     }
 
-    fn end_of_stream(&mut self, out: &mut Outbox) {
+    fn end_of_stream(&self, out: &mut Outbox) {
         if self.purpose == Purpose::Play && self.is_ready() {
             out.events.push_back((self.number, Event::EndOfStream));
         }
@@ -418,7 +418,7 @@ impl Client {
         }
     }
 
-    fn drop_stream(&mut self, out: &mut Outbox) {
+    fn drop_stream(&self, out: &mut Outbox) {
         if !matches!(self.state, State::Idle | State::Resolving | State::Ended) {
             out.actions.push_back(Action::Abort { stream: self.stream() });
         }

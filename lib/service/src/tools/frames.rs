@@ -59,7 +59,7 @@ impl Frames {
     }
 
     fn video(&mut self, timestamp: u64) -> TcMessage {
-        let is_key = self.video % GROUP == 0;
+        let is_key = self.video.is_multiple_of(GROUP);
         let (length, codec, unit) =
             if is_key { (self.key_bytes, 0x17, 0x65) } else { (self.inter_bytes, 0x27, 0x41) };
         let mut payload = vec![codec, 1, 0, 0, 0];

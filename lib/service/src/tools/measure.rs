@@ -131,7 +131,7 @@ impl Measure {
     }
 
     /// Ends when all that was sent is there, or not expected any more.
-    fn see_end(&mut self, now: Time, clients: &mut Clients) {
+    fn see_end(&self, now: Time, clients: &mut Clients) {
         let Some(sent_all) = self.sent_all else { return };
         let all_came = self.tracks.iter().all(|track| track.under_way.is_empty());
         if all_came || sent_all + self.patience <= now {

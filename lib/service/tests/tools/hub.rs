@@ -46,7 +46,7 @@ impl Hub {
         }
     }
 
-    fn to_players(&mut self, now: Time, message: &TcMessage) {
+    fn forward(&mut self, now: Time, message: &TcMessage) {
         for (peer, plays) in self.peers.values_mut() {
             if *plays {
                 peer.send(now, message.clone());
@@ -58,8 +58,8 @@ impl Hub {
         if matches!(message.kind, kind::AUDIO | kind::VIDEO | kind::DATA) {
             self.published.push(message.clone());
             self.count += usize::from(message.kind != kind::DATA);
-            if self.manner != Manner::Losing || self.count % 10 != 0 {
-                self.to_players(now, &message);
+            if self.manner != Manner::Losing || !self.count.is_multiple_of(10) {
+                self.forward(now, &message);
             }
             return;
         }
@@ -82,7 +82,7 @@ impl Hub {
             "FCUnpublish" => {
                 let payload = UserControl::StreamEof(1).payload();
                 let end = TcMessage { kind: kind::USER_CONTROL, timestamp: 0, stream_id: 0, payload };
-                return self.to_players(now, &end);
+                return self.forward(now, &end);
             }
             _ => return,
         };
