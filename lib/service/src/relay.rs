@@ -22,7 +22,7 @@ use rtmfp_base::{
 use rtmfp_netconn::{EndpointId, Link, LinkId};
 
 use client::{Client, ClientId, Side};
-pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts, UrlError};
+pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts};
 use listeners::Listeners;
 use shared::Shared;
 

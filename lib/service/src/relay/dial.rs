@@ -111,7 +111,7 @@ impl Dial {
     }
 
     /// An endpoint of the client's own, with a socket for each address family that is needed.
-    fn open_rtmfp(&mut self, shared: &mut Shared, now: Time, addresses: Vec<SocketAddr>) -> Outcome {
+    fn open_rtmfp(&self, shared: &mut Shared, now: Time, addresses: Vec<SocketAddr>) -> Outcome {
         let profile = match shared.profiles.outgoing() {
             Ok(profile) => profile,
             Err(error) => return Outcome::Failed(error),
@@ -129,7 +129,7 @@ impl Dial {
         match RtmfpLink::connect(&mut cx, self.link, endpoint, &self.uri, links) {
             Ok(link) => {
                 shared.outgoing.insert(endpoint, Outgoing { link: self.link, candidates: addresses });
-                Outcome::Link(Link::Rtmfp(link))
+                Outcome::Link(Link::Rtmfp(Box::new(link)))
             }
             Err(error) => {
                 shared.endpoints.retire(now, endpoint);

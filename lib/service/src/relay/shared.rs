@@ -97,12 +97,14 @@ impl Shared {
             self.actions.push_back(Action::StreamDscp { stream, dscp: self.config.dscp });
         }
         let (links, rtmp, seed) = (Arc::clone(&self.links), self.config.rtmp.clone(), self.rng.next_u64());
-        Link::Rtmp(RtmpLink::new(&mut self.cx(now), link, Role::Server, stream, links, rtmp, seed))
+        let rtmp = RtmpLink::new(&mut self.cx(now), link, Role::Server, stream, links, rtmp, seed);
+        Link::Rtmp(Box::new(rtmp))
     }
 
     pub(super) fn connected_rtmp(&mut self, now: Time, link: LinkId, stream: StreamId) -> Link {
         let (links, rtmp, seed) = (Arc::clone(&self.links), self.config.rtmp.clone(), self.rng.next_u64());
-        Link::Rtmp(RtmpLink::new(&mut self.cx(now), link, Role::Client, stream, links, rtmp, seed))
+        let rtmp = RtmpLink::new(&mut self.cx(now), link, Role::Client, stream, links, rtmp, seed);
+        Link::Rtmp(Box::new(rtmp))
     }
 
     /// A client's link, if the flow is one's.
@@ -118,7 +120,7 @@ impl Shared {
         let links = Arc::clone(&self.links);
         let accepted = RtmfpLink::accept(&mut self.cx(now), link, endpoint, session, flow, metadata, links)?;
         self.sessions.entry((endpoint, session)).or_default().push(link);
-        Some(Link::Rtmfp(accepted))
+        Some(Link::Rtmfp(Box::new(accepted)))
     }
 
     /// Looks the destination's name up.
