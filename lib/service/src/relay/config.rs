@@ -74,6 +74,8 @@ pub struct RelayConfig {
     pub rtmp: RtmpConfig,
     /// Differentiated services code point of what is sent, 0 to 63.
     pub dscp: u8,
+    /// Bytes of messages that a client may send before its connect was accepted. Default 32 KiB.
+    pub max_early_bytes: usize,
     /// Clients at a time; more are turned away. Default 10,000.
     pub max_clients: usize,
     /// Clients from one IP address at a time. Default 1000.
@@ -92,6 +94,7 @@ impl RelayConfig {
             link: LinkConfig::default(),
             rtmp: RtmpConfig { answer_pings: false, ..RtmpConfig::default() },
             dscp: 0,
+            max_early_bytes: 32 << 10,
             max_clients: 10_000,
             max_clients_per_address: 1000,
             timeouts: RelayTimeouts::default(),

@@ -83,6 +83,8 @@ impl Shared {
         config.receive_capacity = link.untrusted.message_bytes;
         config.max_message = link.untrusted.message_bytes + TC_HEAD;
         config.limits.send_queue = link.max_queued_bytes;
+        // Those of clients, and some that are new or take leave.
+        config.limits.sessions = self.config.max_clients.saturating_add(1024);
         if outgoing {
             // The client's own deadline comes first.
             config.open_timeout = timeouts.open + Duration::from_secs(1);
