@@ -28,6 +28,9 @@ pub struct LinkConfig {
     pub finish_limit: Duration,
     /// How long the other flows of a connection may outlive its control flow. Default 2.5 s.
     pub tail_limit: Duration,
+    /// How long a ping of an RTMP peer, which is passed on, waits for its answer before it is answered here: not all RTMFP
+    /// clients know pings. Default 5 s.
+    pub ping_limit: Duration,
     /// How often an RTMFP session asks an idle peer whether it is there. Default 10 s.
     pub keepalive: Duration,
 }
@@ -45,6 +48,7 @@ impl Default for LinkConfig {
             drain_limit: Duration::from_millis(500),
             finish_limit: Duration::from_secs(8),
             tail_limit: Duration::from_millis(2500),
+            ping_limit: Duration::from_secs(5),
             keepalive: Duration::from_secs(10),
         }
     }

@@ -32,6 +32,28 @@ impl ConnectRequest {
     }
 }
 
+/// What a client does with a stream.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StreamUse {
+    /// It publishes under a name.
+    Publish(String),
+    /// It plays what is published under a name.
+    Play(String),
+}
+
+impl StreamUse {
+    /// Reads a message; `None` if it says something else.
+    pub fn parse(message: &TcMessage) -> Option<Self> {
+        let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
+        let name = || command.argument(0).and_then(Value::as_str).map(str::to_owned);
+        match command.name {
+            "publish" => name().map(Self::Publish),
+            "play" => name().map(Self::Play),
+            _ => None,
+        }
+    }
+}
+
 /// The answer to a `connect` that has failed.
 pub fn connection_failed(transaction: f64, description: &str) -> TcMessage {
     let info = Info::error("NetConnection.Connect.Failed", description);

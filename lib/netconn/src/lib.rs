@@ -22,7 +22,7 @@ mod rtmfp_link;
 mod rtmp_link;
 
 pub use config::{LinkConfig, ReceiveLimits};
-pub use connect::{ConnectRequest, connection_closed, connection_failed, public_uri};
+pub use connect::{ConnectRequest, StreamUse, connection_closed, connection_failed, public_uri};
 pub use endpoints::{EndpointId, EndpointKind, Endpoints};
 pub use link::{Cx, Link, LinkError, LinkEvent, LinkId, LinkStats, Progress, Role};
 pub use metadata::FlowMetadata;

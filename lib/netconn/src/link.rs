@@ -394,9 +394,9 @@ impl Common {
 #[derive(Debug)]
 pub enum Link {
     /// Over the flows of an RTMFP session.
-    Rtmfp(RtmfpLink),
+    Rtmfp(Box<RtmfpLink>),
     /// Over a byte stream.
-    Rtmp(RtmpLink),
+    Rtmp(Box<RtmpLink>),
 }
 
 impl Link {

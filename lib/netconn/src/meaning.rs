@@ -25,6 +25,10 @@ pub(crate) enum Meaning {
     FlowSync { id: u32, count: u32 },
     /// RFC 7425 section 5.3.4.
     SetKeepalive { server: u32 },
+    /// To be answered with the same number.
+    Ping { echo: u32 },
+    /// The answer.
+    Pong { echo: u32 },
     /// Of RTMP's chunk layer: it means nothing elsewhere.
     ChunkLayer,
     /// Several messages in one.
@@ -45,6 +49,8 @@ impl Meaning {
             kind::USER_CONTROL => match UserControl::parse(&message.payload) {
                 Ok(UserControl::FlowSync { id, count }) => Self::FlowSync { id, count },
                 Ok(UserControl::SetKeepalive { server, .. }) => Self::SetKeepalive { server },
+                Ok(UserControl::PingRequest(echo)) => Self::Ping { echo },
+                Ok(UserControl::PingResponse(echo)) => Self::Pong { echo },
                 Ok(UserControl::StreamEof(stream)) => Self::Ends { stream: Some(stream), deletes: false },
                 _ => Self::Other,
             },

@@ -184,10 +184,10 @@ impl RtmfpLink {
             return;
         }
         match event {
-            Event::FlowBound { tag, session, .. } if Use::of(tag) == Use::Control => {
-                if self.session.replace(session).is_none() {
-                    self.common.tell(LinkEvent::Open);
-                }
+            Event::FlowBound { tag, session, .. }
+                if Use::of(tag) == Use::Control && self.session.replace(session).is_none() =>
+            {
+                self.common.tell(LinkEvent::Open);
             }
             Event::FlowOffered { flow, metadata, .. } => self.on_offer(cx, flow, &metadata),
             Event::Readable { flow, .. } => self.read(cx, flow),
@@ -298,7 +298,7 @@ impl RtmfpLink {
         self.common.tell_closed(Ok(()));
     }
 
-    pub(crate) fn poll_timeout(&mut self) -> Option<Time> {
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
         if self.common.is_closed() {
             return None;
         }

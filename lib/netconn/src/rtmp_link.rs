@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use rtmfp_base::{Action, Counters, StreamId, Time, Visit};
 use rtmfp_media::TcMessage;
+use rtmfp_media::control::UserControl;
 use rtmfp_rtmp::{Config, Connection, Event, MessageId, ReceiveLimits, SendError, SendOptions};
 
 use crate::LinkConfig;
@@ -24,6 +25,8 @@ pub struct RtmpLink {
     /// The host was asked to fill the byte stream.
     wants_write: bool,
     finishing: Finishing,
+    /// The last ping that was passed on, until it is answered: its number, and when to answer it here.
+    ping: Option<(u32, Time)>,
 }
 
 /// Tracks of streams of which the current group of pictures is known.
@@ -65,6 +68,7 @@ impl RtmpLink {
             next_group: 0,
             wants_write: false,
             finishing: Finishing::No,
+            ping: None,
         };
         link.ask_for_writing(cx);
         link
@@ -122,11 +126,7 @@ impl RtmpLink {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Open => self.common.tell(LinkEvent::Open),
-                Event::Message(message) => match self.common.receive(message) {
-                    Received::Accepted => self.connection.set_trusted(),
-                    Received::Answer(answer) => self.put(cx, answer),
-                    Received::Done | Received::Own(_) => {}
-                },
+                Event::Message(message) => self.take(cx, message),
                 Event::Sent(id) => self.done(id),
                 Event::Dropped { id, .. } => {
                     self.common.stats.dropped_messages += 1;
@@ -134,6 +134,17 @@ impl RtmpLink {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn take(&mut self, cx: &mut Cx<'_>, message: TcMessage) {
+        if let Meaning::Ping { echo } = Meaning::of(&message) {
+            self.ping = Some((echo, cx.now + self.common.config.ping_limit));
+        }
+        match self.common.receive(message) {
+            Received::Accepted => self.connection.set_trusted(),
+            Received::Answer(answer) => self.put(cx, answer),
+            Received::Done | Received::Own(_) => {}
         }
     }
 
@@ -150,6 +161,12 @@ impl RtmpLink {
         let Some((meaning, accepts)) = self.common.send(&message) else { return };
         if accepts {
             self.connection.set_trusted();
+        }
+        if let Meaning::Pong { echo } = meaning {
+            // One that was answered here must not be answered again.
+            if self.ping.take_if(|(asked, _)| *asked == echo).is_none() {
+                return;
+            }
         }
         if let Some(message) = self.common.hold_back(cx.now, message, meaning, true) {
             self.put(cx, message);
@@ -259,7 +276,8 @@ impl RtmpLink {
         if self.common.is_closed() {
             return None;
         }
-        self.connection.poll_timeout().into_iter().chain(self.common.next_end()).min()
+        let ping = self.ping.map(|(_, at)| at);
+        [self.connection.poll_timeout(), self.common.next_end(), ping].into_iter().flatten().min()
     }
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>) {
@@ -270,6 +288,9 @@ impl RtmpLink {
             return self.fail(cx, error.into());
         }
         self.take_events(cx);
+        if let Some((echo, _)) = self.ping.take_if(|(_, at)| *at <= cx.now) {
+            self.put(cx, UserControl::PingResponse(echo).message());
+        }
         if self.common.finish_by.is_some_and(|end| end <= cx.now) {
             return self.fail(cx, LinkError::Unfinished);
         }

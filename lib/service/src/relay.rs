@@ -12,17 +12,17 @@ mod listeners;
 mod shared;
 
 use core::net::{IpAddr, SocketAddr};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use log::info;
-use rtmfp::Event;
+use rtmfp::{Event, RecvFlowId, SessionId};
 use rtmfp_base::{
     Action, Batch, Counters, Input, JobDone, RecvMeta, Service, SocketId, StreamId, Time, Visit,
 };
-use rtmfp_netconn::{EndpointId, Link, LinkId};
+use rtmfp_netconn::{Cx, EndpointId, Link, LinkId};
 
 use client::{Client, ClientId, Side};
-pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts, UrlError};
+pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts};
 use listeners::Listeners;
 use shared::Shared;
 
@@ -38,6 +38,8 @@ pub struct Relay {
     /// When clients want to be called, and what of that is noted in the other map.
     timers: BTreeSet<(Time, ClientId)>,
     armed: HashMap<ClientId, Time>,
+    /// Sessions that are new, in order of time: when they must have brought a client.
+    strangers: VecDeque<(Time, EndpointId, SessionId)>,
     phase: Phase,
 }
 
@@ -63,6 +65,7 @@ impl Relay {
             next_client: 0,
             timers: BTreeSet::new(),
             armed: HashMap::new(),
+            strangers: VecDeque::new(),
             phase: Phase::Running,
         }
     }
@@ -93,7 +96,6 @@ impl Relay {
                 }
             }
             self.shared.counters.ended += 1;
-            info!("client {} from {peer}: gone", id.0);
             return;
         }
         let at = client.poll_timeout();
@@ -145,17 +147,12 @@ impl Relay {
         self.settle(id);
     }
 
-    fn on_link(&mut self, now: Time, link: LinkId, act: impl FnOnce(&mut Link, &mut rtmfp_netconn::Cx<'_>)) {
+    fn on_link(&mut self, now: Time, link: LinkId, act: impl FnOnce(&mut Link, &mut Cx<'_>)) {
         let (id, side) = ClientId::of(link);
         self.with(id, |client, shared| client.with(shared, now, side, act));
     }
 
-    fn on_stream(
-        &mut self,
-        now: Time,
-        stream: StreamId,
-        act: impl FnOnce(&mut Link, &mut rtmfp_netconn::Cx<'_>),
-    ) {
+    fn on_stream(&mut self, now: Time, stream: StreamId, act: impl FnOnce(&mut Link, &mut Cx<'_>)) {
         if let Some(&link) = self.shared.streams.get(&stream) {
             self.on_link(now, link, act);
         }
@@ -186,12 +183,15 @@ impl Relay {
                     self.listeners.udp_ready(&mut self.shared, endpoint, local);
                 }
             }
-            // An outgoing endpoint may have another socket; if not, its time will run out.
-            Err(error) if self.shared.outgoing.contains_key(&endpoint) => {
-                log::warn!("cannot open a UDP socket: {error}");
-            }
             Err(error) => {
-                if let Some(listen) = self.listeners.of_endpoint(endpoint) {
+                if let Some(outgoing) = self.shared.outgoing.get_mut(&endpoint) {
+                    outgoing.sockets -= 1;
+                    if outgoing.sockets == 0 {
+                        let (id, _) = ClientId::of(outgoing.link);
+                        let reason = format!("cannot open a UDP socket: {error}");
+                        self.with(id, |client, shared| client.give_up(shared, now, &reason));
+                    }
+                } else if let Some(listen) = self.listeners.of_endpoint(endpoint) {
                     self.finish(Err(format!("cannot listen on {listen}: {error}")));
                 }
             }
@@ -214,6 +214,11 @@ impl Relay {
             | Event::WriteEnded { tag, .. } => {
                 self.on_link(now, LinkId::of(tag), |link, cx| link.endpoint_event(cx, event));
             }
+            Event::SessionOpened { session, initiator: false } => {
+                let config = &self.shared.config;
+                let patience = config.rtmp.handshake_timeout + config.timeouts.connect;
+                self.strangers.push_back((now + patience, endpoint, session));
+            }
             Event::SessionClosed { session, .. } => {
                 let links = match self.shared.outgoing.get(&endpoint) {
                     Some(outgoing) => vec![outgoing.link],
@@ -232,8 +237,8 @@ impl Relay {
         &mut self,
         now: Time,
         endpoint: EndpointId,
-        session: rtmfp::SessionId,
-        flow: rtmfp::RecvFlowId,
+        session: SessionId,
+        flow: RecvFlowId,
         metadata: &[u8],
     ) {
         if self.listeners.of_endpoint(endpoint).is_none() {
@@ -274,6 +279,24 @@ impl Relay {
         {
             self.arm(id, None);
             self.with(id, |client, shared| client.handle_timeout(shared, now));
+        }
+        self.close_strangers(now);
+    }
+
+    /// Closes sessions that had their time and brought no client.
+    fn close_strangers(&mut self, now: Time) {
+        while let Some(&(at, endpoint, session)) = self.strangers.front()
+            && at <= now
+        {
+            self.strangers.pop_front();
+            if self.shared.sessions.contains_key(&(endpoint, session)) {
+                continue;
+            }
+            let own = self.shared.endpoints.get(endpoint);
+            if let Some(session) = own.and_then(|own| own.session(session)) {
+                self.shared.counters.never_connected += 1;
+                session.close(now);
+            }
         }
     }
 
@@ -395,7 +418,8 @@ impl Service for Relay {
             return Some(Time::ZERO);
         }
         let client = self.timers.first().map(|&(at, _)| at);
-        client.into_iter().chain(self.shared.endpoints.poll_timeout()).min()
+        let stranger = self.strangers.front().map(|&(at, ..)| at);
+        [client, stranger, self.shared.endpoints.poll_timeout()].into_iter().flatten().min()
     }
 }
 

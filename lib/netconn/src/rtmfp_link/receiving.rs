@@ -52,7 +52,7 @@ impl RtmfpLink {
         }
     }
 
-    pub(super) fn reject(&mut self, cx: &mut Cx<'_>, flow: RecvFlowId) {
+    pub(super) fn reject(&self, cx: &mut Cx<'_>, flow: RecvFlowId) {
         if let Some(endpoint) = cx.endpoints.get(self.endpoint) {
             endpoint.reject(cx.now, flow, 0);
         }
@@ -130,7 +130,7 @@ impl RtmfpLink {
     }
 
     /// The server wishes for another keep-alive period (RFC 7425 section 5.3.4).
-    fn set_keepalive(&mut self, cx: &mut Cx<'_>, millis: u32) {
+    fn set_keepalive(&self, cx: &mut Cx<'_>, millis: u32) {
         let Some(endpoint) = cx.endpoints.get(self.endpoint) else { return };
         if let Some(mut session) = self.session.and_then(|session| endpoint.session(session)) {
             let period = core::time::Duration::from_millis(millis.max(SHORTEST_KEEPALIVE).into());

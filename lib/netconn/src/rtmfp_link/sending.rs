@@ -284,7 +284,7 @@ impl RtmfpLink {
         }
     }
 
-    pub(super) fn on_closed(&mut self, cx: &mut Cx<'_>, flow: SendFlowId, tag: Tag) {
+    pub(super) fn on_closed(&mut self, cx: &Cx<'_>, flow: SendFlowId, tag: Tag) {
         match Use::of(tag) {
             Use::Control => {
                 self.control = Control::Gone;

@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use log::{debug, info, warn};
 use rtmfp_base::{StreamId, Time};
 use rtmfp_netconn::{
-    ConnectRequest, Cx, Link, LinkError, LinkEvent, LinkId, Progress, TcMessage, connection_closed,
-    connection_failed, public_uri,
+    ConnectRequest, Cx, Link, LinkError, LinkEvent, LinkId, Progress, StreamUse, TcMessage,
+    connection_closed, connection_failed, public_uri,
 };
 
 use super::dial::{Dial, Outcome};
@@ -44,10 +44,24 @@ pub(super) struct Client {
     far: Far,
     /// What waits for the destination.
     backlog: Vec<TcMessage>,
-    backlog_bytes: usize,
+    /// Bytes that it has sent before its connect was accepted.
+    early_bytes: usize,
     /// When the next step has to be done: the handshake, the connect, its answer, the end.
     deadline: Time,
     stage: Stage,
+}
+
+/// Logs that a client publishes or plays. Names of streams are keys to them on many servers, so only their beginning is
+/// shown.
+fn log_use(id: ClientId, peer: SocketAddr, message: &TcMessage) {
+    let beginning = |name: &str| name.chars().take(4).collect::<String>();
+    match StreamUse::parse(message) {
+        Some(StreamUse::Publish(name)) => {
+            info!("client {} from {peer}: publishes {:?}...", id.0, beginning(&name))
+        }
+        Some(StreamUse::Play(name)) => info!("client {} from {peer}: plays {:?}...", id.0, beginning(&name)),
+        None => {}
+    }
 }
 
 #[derive(Debug)]
@@ -84,7 +98,7 @@ impl Client {
             near_gone: false,
             far: Far::None,
             backlog: Vec::new(),
-            backlog_bytes: 0,
+            early_bytes: 0,
             deadline: now + shared.config.rtmp.handshake_timeout + timeouts.connect,
             stage: Stage::Connect,
         }
@@ -191,7 +205,18 @@ impl Client {
             LinkEvent::Closed(result) => {
                 self.near_gone = true;
                 shared.release(now, &self.near);
-                shared.counters.near.add(&self.near.stats());
+                let stats = self.near.stats();
+                info!(
+                    "client {} from {}: closed; {} messages with {} bytes from it, {} with {} to it, {} dropped",
+                    self.id.0,
+                    self.peer,
+                    stats.received_messages,
+                    stats.received_bytes,
+                    stats.sent_messages,
+                    stats.sent_bytes,
+                    stats.dropped_messages
+                );
+                shared.counters.near.add(&stats);
                 self.near_ended(shared, now, result.err());
             }
             _ => {}
@@ -199,8 +224,14 @@ impl Client {
     }
 
     fn on_near_message(&mut self, shared: &mut Shared, now: Time, message: TcMessage) {
+        if matches!(self.stage, Stage::Open { .. } | Stage::Answer)
+            && !self.may_send_early(shared, now, &message)
+        {
+            return;
+        }
         match &mut self.far {
             Far::Open(link) => {
+                log_use(self.id, self.peer, &message);
                 link.send(&mut shared.cx(now), message);
             }
             Far::None => {
@@ -220,21 +251,24 @@ impl Client {
                 self.stage = Stage::Open { asked: now };
                 self.deadline = now + shared.config.timeouts.open;
                 self.far = Far::Dialing(Dial::new(shared, self.id.link(Side::Far), uri));
-                self.keep(shared, now, message);
+                if self.may_send_early(shared, now, &message) {
+                    self.backlog.push(message);
+                }
             }
-            Far::Dialing(_) | Far::Opening(_) => self.keep(shared, now, message),
+            Far::Dialing(_) | Far::Opening(_) => self.backlog.push(message),
             Far::Gone => {}
         }
     }
 
-    /// Keeps a message until there is a way to the destination.
-    fn keep(&mut self, shared: &mut Shared, now: Time, message: TcMessage) {
-        self.backlog_bytes += message.payload.len() + size_of::<TcMessage>();
-        self.backlog.push(message);
-        if self.backlog_bytes > shared.config.link.untrusted.session_bytes {
+    /// Bounds what is kept, or queued for the destination, before the connect is accepted.
+    fn may_send_early(&mut self, shared: &mut Shared, now: Time, message: &TcMessage) -> bool {
+        self.early_bytes += message.payload.len() + size_of::<TcMessage>();
+        let may = self.early_bytes <= shared.config.max_early_bytes;
+        if !may {
             warn!("client {} from {}: sends too much before it is connected", self.id.0, self.peer);
             self.near.abort(&mut shared.cx(now));
         }
+        may
     }
 
     fn on_far(&mut self, shared: &mut Shared, now: Time, event: LinkEvent) {
@@ -259,7 +293,18 @@ impl Client {
             LinkEvent::Closed(result) => {
                 if let Far::Opening(link) | Far::Open(link) = core::mem::replace(&mut self.far, Far::Gone) {
                     shared.release(now, &link);
-                    shared.counters.far.add(&link.stats());
+                    let stats = link.stats();
+                    if stats.dropped_messages > 0 {
+                        info!(
+                            "client {} from {}: {} of {} messages to {} were dropped",
+                            self.id.0,
+                            self.peer,
+                            stats.dropped_messages,
+                            stats.sent_messages,
+                            shared.config.to
+                        );
+                    }
+                    shared.counters.far.add(&stats);
                 }
                 self.far_ended(shared, now, result.err());
             }
@@ -402,6 +447,20 @@ impl Client {
         }
     }
 
+    /// Ends what is under way to the destination, for a reason that the client is told.
+    pub(super) fn give_up(&mut self, shared: &mut Shared, now: Time, reason: &str) {
+        match &mut self.far {
+            Far::Dialing(dial) => {
+                dial.cancel(shared);
+                self.far = Far::Gone;
+            }
+            Far::Opening(link) | Far::Open(link) => link.abort(&mut shared.cx(now)),
+            Far::None | Far::Gone => {}
+        }
+        self.fail(shared, now, reason);
+        self.settle(shared, now);
+    }
+
     /// The patience with what is under way has ended.
     fn late(&mut self, shared: &mut Shared, now: Time) {
         match self.stage {
@@ -409,18 +468,7 @@ impl Client {
                 info!("client {} from {}: no connect in time", self.id.0, self.peer);
                 self.abort(shared, now);
             }
-            Stage::Open { .. } | Stage::Answer => {
-                match &mut self.far {
-                    Far::Dialing(dial) => {
-                        dial.cancel(shared);
-                        self.far = Far::Gone;
-                    }
-                    // The end of the link must not be mistaken for the reason.
-                    Far::Opening(link) | Far::Open(link) => link.abort(&mut shared.cx(now)),
-                    Far::None | Far::Gone => {}
-                }
-                self.fail(shared, now, "it does not answer");
-            }
+            Stage::Open { .. } | Stage::Answer => self.give_up(shared, now, "it does not answer"),
             Stage::Running => {}
             Stage::Ending => self.abort(shared, now),
         }

@@ -1,6 +1,5 @@
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
-use core::str::FromStr;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use rtmfp::crypto::Profile;
@@ -24,18 +23,16 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Where clients are listened for, such as `rtmp://127.0.0.1:1935` or `rtmfp://[::]`. Without port it is 1935; port
-/// 0 is any free one.
+/// Where clients are listened for. Shown as `rtmp://127.0.0.1:1935` or `rtmfp://[::1]:1935`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Listen {
     /// What clients speak.
     pub protocol: Protocol,
-    /// The address to bind.
+    /// The address to bind; port 0 is any free one.
     pub address: SocketAddr,
 }
 
-/// Where clients are relayed to, such as `rtmfp://relay.example` or `rtmp://[2001:db8::1]:1936`. Without port it is
-/// 1935.
+/// Where clients are relayed to. Shown as `rtmfp://relay.example:1935` or `rtmp://[2001:db8::1]:1936`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Destination {
     /// What it speaks.
@@ -46,81 +43,9 @@ pub struct Destination {
     pub port: u16,
 }
 
-/// Why text is no address of a listener or destination.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UrlError {
-    /// It does not begin with `rtmp://` or `rtmfp://`.
-    #[error("it has to begin with rtmp:// or rtmfp://")]
-    Scheme,
-    /// There is no host.
-    #[error("the host is missing")]
-    NoHost,
-    /// A listener's host is a name.
-    #[error("a listener needs an IP address, IPv6 in brackets, not {0:?}")]
-    NotAnAddress(String),
-    /// The port is no number, or that of a destination is 0.
-    #[error("{0:?} is no port")]
-    Port(String),
-    /// There is something behind host and port.
-    #[error("there must be nothing behind host and port, but there is {0:?}")]
-    Path(String),
-}
-
-const DEFAULT_PORT: u16 = 1935;
-
-/// Takes a URL apart: protocol, host without brackets, port.
-fn split(url: &str) -> Result<(Protocol, &str, u16), UrlError> {
-    let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
-    let protocol = match scheme.to_ascii_lowercase().as_str() {
-        "rtmp" => Protocol::Rtmp,
-        "rtmfp" => Protocol::Rtmfp,
-        _ => return Err(UrlError::Scheme),
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if let Some(at) = rest.find(['/', '?', '#', '@']) {
-        return Err(UrlError::Path(rest[at..].to_owned()));
-    }
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').ok_or(UrlError::NoHost)?,
-        None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
-    };
-    if host.is_empty() {
-        return Err(UrlError::NoHost);
-    }
-    let port = match port.strip_prefix(':') {
-        Some(port) => port.parse().map_err(|_| UrlError::Port(port.to_owned()))?,
-        None if port.is_empty() => DEFAULT_PORT,
-        None => return Err(UrlError::Port(port.to_owned())),
-    };
-    Ok((protocol, host, port))
-}
-
-impl FromStr for Listen {
-    type Err = UrlError;
-
-    fn from_str(url: &str) -> Result<Self, UrlError> {
-        let (protocol, host, port) = split(url)?;
-        let ip: IpAddr = host.parse().map_err(|_| UrlError::NotAnAddress(host.to_owned()))?;
-        Ok(Self { protocol, address: (ip, port).into() })
-    }
-}
-
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.protocol, self.address)
-    }
-}
-
-impl FromStr for Destination {
-    type Err = UrlError;
-
-    fn from_str(url: &str) -> Result<Self, UrlError> {
-        let (protocol, host, port) = split(url)?;
-        if port == 0 {
-            return Err(UrlError::Port(port.to_string()));
-        }
-        Ok(Self { protocol, host: host.to_owned(), port })
     }
 }
 
@@ -149,6 +74,8 @@ pub struct RelayConfig {
     pub rtmp: RtmpConfig,
     /// Differentiated services code point of what is sent, 0 to 63.
     pub dscp: u8,
+    /// Bytes of messages that a client may send before its connect was accepted. Default 32 KiB.
+    pub max_early_bytes: usize,
     /// Clients at a time; more are turned away. Default 10,000.
     pub max_clients: usize,
     /// Clients from one IP address at a time. Default 1000.
@@ -167,6 +94,7 @@ impl RelayConfig {
             link: LinkConfig::default(),
             rtmp: RtmpConfig { answer_pings: false, ..RtmpConfig::default() },
             dscp: 0,
+            max_early_bytes: 32 << 10,
             max_clients: 10_000,
             max_clients_per_address: 1000,
             timeouts: RelayTimeouts::default(),
@@ -219,45 +147,4 @@ pub trait Profiles: 'static {
     /// # Errors
     /// Why there is none; the client is told that its connection failed.
     fn outgoing(&mut self) -> Result<Box<dyn Profile>, String>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_of_listeners_and_destinations_are_read_and_shown() {
-        for (url, shown) in [
-            ("rtmp://127.0.0.1:1936", "rtmp://127.0.0.1:1936"),
-            ("RTMFP://0.0.0.0/", "rtmfp://0.0.0.0:1935"),
-            ("rtmfp://[::]:0", "rtmfp://[::]:0"),
-            ("rtmp://[::1]", "rtmp://[::1]:1935"),
-        ] {
-            assert_eq!(url.parse::<Listen>().map(|listen| listen.to_string()), Ok(shown.to_owned()));
-        }
-        for (url, shown) in [
-            ("rtmp://example.com", "rtmp://example.com:1935"),
-            ("rtmfp://[2001:db8::1]:99", "rtmfp://[2001:db8::1]:99"),
-        ] {
-            assert_eq!(url.parse::<Destination>().map(|to| to.to_string()), Ok(shown.to_owned()));
-        }
-    }
-
-    #[test]
-    fn bad_urls_are_refused_with_the_reason() {
-        for (url, error) in [
-            ("127.0.0.1:1935", UrlError::Scheme),
-            ("http://127.0.0.1", UrlError::Scheme),
-            ("rtmp://", UrlError::NoHost),
-            ("rtmp://[::1", UrlError::NoHost),
-            ("rtmp://localhost", UrlError::NotAnAddress("localhost".into())),
-            ("rtmp://127.0.0.1:port", UrlError::Port("port".into())),
-            ("rtmp://127.0.0.1:70000", UrlError::Port("70000".into())),
-            ("rtmp://[::1]1935", UrlError::Port("1935".into())),
-            ("rtmp://127.0.0.1/live", UrlError::Path("/live".into())),
-        ] {
-            assert_eq!(url.parse::<Listen>(), Err(error), "{url}");
-        }
-        assert_eq!("rtmp://host:0".parse::<Destination>(), Err(UrlError::Port("0".into())));
-    }
 }

@@ -111,7 +111,7 @@ impl Dial {
     }
 
     /// An endpoint of the client's own, with a socket for each address family that is needed.
-    fn open_rtmfp(&mut self, shared: &mut Shared, now: Time, addresses: Vec<SocketAddr>) -> Outcome {
+    fn open_rtmfp(&self, shared: &mut Shared, now: Time, addresses: Vec<SocketAddr>) -> Outcome {
         let profile = match shared.profiles.outgoing() {
             Ok(profile) => profile,
             Err(error) => return Outcome::Failed(error),
@@ -119,17 +119,21 @@ impl Dial {
         let endpoint = Endpoint::new(shared.endpoint_config(true), profile, shared.seed(), now);
         let endpoint = shared.endpoints.add(endpoint);
         let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let mut sockets = 0;
         for ip in wildcards {
             if addresses.iter().any(|address| address.is_ipv4() == ip.is_ipv4()) {
                 shared.endpoints.open_socket(endpoint, (ip, 0).into(), &mut shared.actions);
+                sockets += 1;
             }
         }
         let links = shared.links.clone();
         let mut cx = shared.cx(now);
         match RtmfpLink::connect(&mut cx, self.link, endpoint, &self.uri, links) {
             Ok(link) => {
-                shared.outgoing.insert(endpoint, Outgoing { link: self.link, candidates: addresses });
-                Outcome::Link(Link::Rtmfp(link))
+                shared
+                    .outgoing
+                    .insert(endpoint, Outgoing { link: self.link, candidates: addresses, sockets });
+                Outcome::Link(Link::Rtmfp(Box::new(link)))
             }
             Err(error) => {
                 shared.endpoints.retire(now, endpoint);
@@ -164,6 +168,8 @@ pub(super) struct Outgoing {
     pub(super) link: LinkId,
     /// Where the destination may be.
     pub(super) candidates: Vec<SocketAddr>,
+    /// Sockets that are open, or may still be.
+    pub(super) sockets: u32,
 }
 
 impl Outgoing {

@@ -83,6 +83,8 @@ impl Shared {
         config.receive_capacity = link.untrusted.message_bytes;
         config.max_message = link.untrusted.message_bytes + TC_HEAD;
         config.limits.send_queue = link.max_queued_bytes;
+        // Those of clients, and some that are new or take leave.
+        config.limits.sessions = self.config.max_clients.saturating_add(1024);
         if outgoing {
             // The client's own deadline comes first.
             config.open_timeout = timeouts.open + Duration::from_secs(1);
@@ -97,12 +99,14 @@ impl Shared {
             self.actions.push_back(Action::StreamDscp { stream, dscp: self.config.dscp });
         }
         let (links, rtmp, seed) = (Arc::clone(&self.links), self.config.rtmp.clone(), self.rng.next_u64());
-        Link::Rtmp(RtmpLink::new(&mut self.cx(now), link, Role::Server, stream, links, rtmp, seed))
+        let rtmp = RtmpLink::new(&mut self.cx(now), link, Role::Server, stream, links, rtmp, seed);
+        Link::Rtmp(Box::new(rtmp))
     }
 
     pub(super) fn connected_rtmp(&mut self, now: Time, link: LinkId, stream: StreamId) -> Link {
         let (links, rtmp, seed) = (Arc::clone(&self.links), self.config.rtmp.clone(), self.rng.next_u64());
-        Link::Rtmp(RtmpLink::new(&mut self.cx(now), link, Role::Client, stream, links, rtmp, seed))
+        let rtmp = RtmpLink::new(&mut self.cx(now), link, Role::Client, stream, links, rtmp, seed);
+        Link::Rtmp(Box::new(rtmp))
     }
 
     /// A client's link, if the flow is one's.
@@ -118,7 +122,7 @@ impl Shared {
         let links = Arc::clone(&self.links);
         let accepted = RtmfpLink::accept(&mut self.cx(now), link, endpoint, session, flow, metadata, links)?;
         self.sessions.entry((endpoint, session)).or_default().push(link);
-        Some(Link::Rtmfp(accepted))
+        Some(Link::Rtmfp(Box::new(accepted)))
     }
 
     /// Looks the destination's name up.

@@ -8,7 +8,7 @@ use rtmfp_netsim::HostId;
 use crate::clip::Clip;
 use crate::encoder::{Client, End, Task};
 use crate::server::{Manner, Server};
-use crate::world::{Chain, SERVER, at, ip};
+use crate::world::{Chain, SERVER, at, destination, ip};
 
 const FAILED: &str = "NetConnection.Connect.Failed";
 
@@ -30,7 +30,7 @@ fn fails(protocols: &[&str], to: &str, server: Server, within: Duration, because
     let last = protocols.len() - 2;
     let mut chain = Chain::with(1, protocols, server, |number, config| {
         if number == last {
-            config.to = to.parse().expect("a destination");
+            config.to = destination(to);
         }
     });
     chain.network.add_name("twins.test", &[ip(201), ip(SERVER)]);
@@ -87,7 +87,7 @@ fn a_rejection_passes_through() {
 #[test]
 fn the_next_address_of_a_name_is_tried_when_one_does_not_answer() {
     let mut chain = Chain::with(1, &["rtmp", "rtmp"], Chain::friendly(), |_, config| {
-        config.to = "rtmp://twins.test".parse().expect("a destination");
+        config.to = destination("rtmp://twins.test");
     });
     chain.network.add_name("twins.test", &[ip(201), ip(SERVER)]);
     let client = chain.add_client(Task::Idle);
@@ -99,7 +99,7 @@ fn the_next_address_of_a_name_is_tried_when_one_does_not_answer() {
 fn all_addresses_of_an_rtmfp_name_are_tried_at_once() {
     let mut chain = Chain::with(1, &["rtmp", "rtmfp", "rtmp"], Chain::friendly(), |number, config| {
         if number == 0 {
-            config.to = "rtmfp://twins.test".parse().expect("a destination");
+            config.to = destination("rtmfp://twins.test");
         }
     });
     chain.network.add_name("twins.test", &[ip(201), ip(101)]);

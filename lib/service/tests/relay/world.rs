@@ -6,7 +6,7 @@ use std::time::Duration;
 use rtmfp::crypto::Profile;
 use rtmfp_netsim::{HostId, LinkConfig, Network};
 use rtmfp_plain::PlainProfile;
-use rtmfp_service::{Profiles, Relay, RelayConfig};
+use rtmfp_service::{Destination, Listen, Profiles, Protocol, Relay, RelayConfig};
 
 use crate::encoder::{Client, TC_URL, Task};
 use crate::server::{Manner, Server};
@@ -49,8 +49,24 @@ pub(crate) fn config(seed: u64, listen: &str, to: &str) -> RelayConfig {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_be_bytes());
     bytes[8] = listen.bytes().map(u64::from).sum::<u64>() as u8;
-    let listen = listen.parse().expect("a listener's URL");
-    RelayConfig::new(vec![listen], to.parse().expect("a destination's URL"), bytes)
+    let (protocol, address) = split(listen);
+    let listen = Listen { protocol, address: address.parse().expect("an address with port") };
+    RelayConfig::new(vec![listen], destination(to), bytes)
+}
+
+/// The destination of a URL, of which the port may be left out.
+pub(crate) fn destination(url: &str) -> Destination {
+    let (protocol, rest) = split(url);
+    let (host, port) = rest.split_once(':').unwrap_or((rest, "1935"));
+    Destination { protocol, host: host.to_owned(), port: port.parse().expect("a port") }
+}
+
+fn split(url: &str) -> (Protocol, &str) {
+    match url.split_once("://") {
+        Some(("rtmp", rest)) => (Protocol::Rtmp, rest),
+        Some(("rtmfp", rest)) => (Protocol::Rtmfp, rest),
+        _ => panic!("{url}"),
+    }
 }
 
 pub(crate) fn add_relay(network: &mut Network, last: u8, config: RelayConfig) -> HostId {
