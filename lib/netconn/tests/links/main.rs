@@ -3,4 +3,5 @@
 mod client;
 mod linked;
 mod raw;
+mod rtmp;
 mod server;

@@ -105,8 +105,7 @@ impl Pair {
             (b"client".to_vec(), server_name())
         };
         let linked = Linked::new(&name, address(1), to, config);
-        let mut config = Config::default();
-        config.receive_capacity = 1 << 20;
+        let mut config = Config { receive_capacity: 1 << 20, ..Config::default() };
         config.session.receive_limit = 1 << 22;
         let endpoint = Endpoint::new(config, Box::new(PlainProfile::new(raw_name)), [2; 32], Time::ZERO);
         let raw = Node::new(endpoint, &[address(2)], Notes::default());
