@@ -1,5 +1,4 @@
 //! What the programs say to people who get their command lines wrong, and to those who ask.
-#![expect(missing_docs, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Many clients at once, and clients that want nothing good.
-#![expect(missing_docs, reason = "a test")]
 
 mod common;
 

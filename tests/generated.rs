@@ -1,6 +1,5 @@
 //! The manual pages and completions in `man/` are what the command-line definitions say. `scripts/generate` writes
 //! them anew.
-#![expect(missing_docs, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

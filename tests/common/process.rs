@@ -53,14 +53,22 @@ impl Process {
     /// # Panics
     /// When none comes in time.
     pub(crate) fn wait_line(&self, text: &str) -> String {
+        self.wait_line_with(&[text])
+    }
+
+    /// Waits for a line with all these texts, and returns it.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub(crate) fn wait_line_with(&self, texts: &[&str]) -> String {
         let deadline = now() + SOON;
         let mut lines = self.output.lines.lock().expect("no panic while it is held");
         loop {
-            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
+            if let Some(line) = lines.iter().find(|line| texts.iter().all(|text| line.contains(text))) {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(now());
-            assert!(!left.is_zero(), "{} does not say {text:?} but {lines:#?}", self.name);
+            assert!(!left.is_zero(), "{} does not say {texts:?} but {lines:#?}", self.name);
             lines = self.output.changed.wait_timeout(lines, left).expect("no panic while it is held").0;
         }
     }
@@ -84,7 +92,7 @@ impl Process {
     /// When it does not end in time.
     pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
         let child = &mut self.child;
-        let what = format!("{} ends; it said {}", self.name, "what is above");
+        let what = format!("{} ends", self.name);
         wait_until(&what, limit, || child.try_wait().expect("it is our child"))
     }
 

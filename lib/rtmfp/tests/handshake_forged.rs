@@ -63,7 +63,7 @@ impl Caller {
     }
 
     /// Up to the keying; answers its chunks.
-    fn to_keying(&mut self) -> Vec<u8> {
+    fn reach_keying(&mut self) -> Vec<u8> {
         let tag = self.tag();
         let rhello = self.forger.rhello(&tag, b"cookie 1");
         self.gets(&rhello);
@@ -98,7 +98,7 @@ fn address(addr: SocketAddr) -> Address {
 #[test]
 fn one_cookie_change_is_followed_if_it_is_for_the_cookie_in_use() {
     let mut caller = Caller::new();
-    let first = caller.to_keying();
+    let first = caller.reach_keying();
     assert_eq!(keying(&first).cookie, b"cookie 1");
     let id = keying(&first).session_id;
     let change = |caller: &mut Caller, old: &[u8], new: &[u8]| {
@@ -302,7 +302,7 @@ fn answers_to_other_hellos_or_with_other_certificates_are_ignored() {
 #[test]
 fn a_wrong_keying_of_a_responder_does_not_stop_the_right_one() {
     let mut caller = Caller::new();
-    let sent = caller.to_keying();
+    let sent = caller.reach_keying();
     let request = keying(&sent);
     let good = caller.forger.rikeying(&request);
     let mut parameters = Vec::new();
@@ -329,7 +329,7 @@ fn a_wrong_keying_of_a_responder_does_not_stop_the_right_one() {
 #[test]
 fn packets_that_overtake_the_responders_keying_are_kept_up_to_a_bound() {
     let mut caller = Caller::new();
-    let sent = caller.to_keying();
+    let sent = caller.reach_keying();
     let request = keying(&sent);
     let answer = caller.forger.rikeying(&request);
     for number in 0..60u8 {

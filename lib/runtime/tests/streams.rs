@@ -214,6 +214,44 @@ fn a_reset_is_noticed_while_reading_is_paused() {
 }
 
 #[test]
+fn what_was_sent_before_a_reset_is_read_before_it_is_told() {
+    // Reading pauses until the other end is gone; then writing fails first (true) or not (false).
+    for write_fails_first in [false, true] {
+        let (got, has_got) = channel();
+        let mut first = None;
+        let (handle, address, closed) = echo(Config::default(), move |out, input| match input {
+            Input::Accepted { stream, .. } => match first {
+                None => {
+                    first = Some(*stream);
+                    out.act(Action::PauseRead { stream: *stream, paused: true });
+                    out.write(*stream, b"unread");
+                }
+                Some(first) => {
+                    if write_fails_first {
+                        out.write(first, b"too late");
+                    }
+                    out.act(Action::PauseRead { stream: first, paused: false });
+                }
+            },
+            Input::Data { stream, bytes } if first == Some(*stream) => got.send(bytes.to_vec()).unwrap(),
+            _ => {}
+        });
+        let mut stream = connect(address);
+        stream.read_exact(&mut [0; 1]).unwrap();
+        stream.write_all(&[7; 30_000]).unwrap();
+        // Closing with unread bytes resets.
+        drop(stream);
+        let _second = connect(address);
+        let error = closed.recv_timeout(GUARD).unwrap();
+        assert_ne!(error, "None");
+        let bytes: usize = has_got.try_iter().map(|bytes| bytes.len()).sum();
+        assert_eq!(bytes, 30_000);
+        handle.stop();
+        handle.join().unwrap();
+    }
+}
+
+#[test]
 fn connecting_works_or_says_why_not() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let open = listener.local_addr().unwrap();

@@ -233,6 +233,9 @@ impl Endpoint {
                 stats: &mut self.stats,
             };
             match (chunk, session.is_open()) {
+                // One answer a packet is enough.
+                (Ok(Chunk::Ping(_)), _) if pinged => {}
+                (Ok(Chunk::Close), _) if closed => {}
                 (Ok(Chunk::UserData(data)), true) => session.on_user_data(&mut cx, &mut packet, &data),
                 (Ok(Chunk::NextUserData(data)), true) => {
                     session.on_next_user_data(&mut cx, &mut packet, &data);
@@ -253,9 +256,6 @@ impl Endpoint {
                     session.life.ping_outstanding = false;
                     session.life.waiting_since = None;
                 }
-                // One answer a packet is enough.
-                (Ok(Chunk::Ping(_)), _) if pinged => {}
-                (Ok(Chunk::Close), _) if closed => {}
                 (Ok(Chunk::Close), _) => {
                     closed = true;
                     self.on_close(now, id);

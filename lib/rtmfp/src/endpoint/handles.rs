@@ -10,7 +10,7 @@ use super::{Endpoint, FlowSpec, OpenFlowError};
 use crate::config::SessionConfig;
 use crate::crypto::KeyInfo;
 use crate::event::CloseReason;
-use crate::recv::{ReceiveOrder, Received, State as RecvState};
+use crate::recv::{ReceiveOrder, Received, RecvFlow, State as RecvState};
 use crate::send::{SendFlow, State as SendState};
 use crate::{Priority, RecvFlowId, SendFlowId, SessionId};
 
@@ -59,18 +59,20 @@ pub struct SessionRef<'a> {
     id: SessionId,
 }
 
-/// A sending flow.
+/// A sending flow. When it ends while the handle is held, the handle reads as that of an empty closed flow.
 #[derive(Debug)]
 pub struct SendFlowRef<'a> {
     endpoint: &'a mut Endpoint,
     id: SendFlowId,
 }
 
-/// A receiving flow.
+/// A receiving flow. When it ends while the handle is held (reading its last message does that), the handle reads as
+/// that of an empty flow.
 #[derive(Debug)]
 pub struct RecvFlowRef<'a> {
     endpoint: &'a mut Endpoint,
     id: RecvFlowId,
+    session: SessionId,
 }
 
 /// A write whose fate is told.
@@ -95,8 +97,8 @@ impl Endpoint {
 
     /// A receiving flow; `None` when it has ended or was rejected.
     pub fn recv_flow(&mut self, id: RecvFlowId) -> Option<RecvFlowRef<'_>> {
-        self.flows.recv.get(id).filter(|flow| !flow.is_rejected())?;
-        Some(RecvFlowRef { endpoint: self, id })
+        let session = self.flows.recv.get(id).filter(|flow| !flow.is_rejected())?.session;
+        Some(RecvFlowRef { endpoint: self, id, session })
     }
 
     /// A write's receipt; `None` when the write has ended.
@@ -123,8 +125,10 @@ impl Endpoint {
         let Some(flow) = self.flows.recv.get(id) else { return };
         let (session, wire_id) = (flow.session, flow.wire_id);
         let Some(open) = self.sessions.get_mut(session) else { return };
-        open.deliver(&mut self.flows, id);
-        if self.flows.recv.get(id).is_some_and(|flow| flow.window_reopened(open.receive_room())) {
+        open.deliver(now, &mut self.flows, id);
+        if let Some(flow) = self.flows.recv.get(id)
+            && flow.window_reopened(open.window_room(&self.flows, id, flow))
+        {
             open.owe_ack(now, wire_id, true);
         }
         open.settle_recv(now, &mut self.flows, id);
@@ -209,19 +213,19 @@ impl Endpoint {
 }
 
 impl SendFlowRef<'_> {
-    fn flow(&mut self) -> &mut SendFlow {
-        self.endpoint.flows.send.get_mut(self.id).expect("the flow of a handle is there")
+    fn flow(&mut self) -> Option<&mut SendFlow> {
+        self.endpoint.flows.send.get_mut(self.id)
     }
 
     /// Its session, once it is open.
     pub fn session(&mut self) -> Option<SessionId> {
-        let flow = self.flow();
+        let flow = self.flow()?;
         flow.session.filter(|_| flow.bound)
     }
 
     /// Adds an address to look for the far end at, while the session is opening.
     pub fn add_candidate(&mut self, now: Time, to: SocketAddr) {
-        if let Some(session) = self.flow().session {
+        if let Some(session) = self.flow().and_then(|flow| flow.session) {
             self.endpoint.add_candidate(now, session, to, false);
         }
     }
@@ -239,17 +243,16 @@ impl SendFlowRef<'_> {
     ) -> Result<Option<ReceiptId>, WriteError> {
         let limit = self.endpoint.config.limits.send_queue;
         let id = self.id;
-        let flow = self.flow();
-        if flow.state != SendState::Open {
+        let Some(flow) = self.flow().filter(|flow| flow.state == SendState::Open) else {
             return Err(WriteError::Closed);
-        }
+        };
         flow.queue.expire(now);
         if flow.queue.buffered() + message.len() > limit {
             self.endpoint.settle_send(now, id);
             return Err(WriteError::Full);
         }
         let receipt = options.notify.then(|| self.endpoint.flows.receipt(id));
-        let flow = self.flow();
+        let Some(flow) = self.flow() else { return Err(WriteError::Closed) };
         let number = flow.queue.write(message, options, receipt);
         flow.wants_writable |= flow.queue.buffered() >= flow.capacity;
         if let Some(slot) = receipt.and_then(|receipt| self.endpoint.flows.receipts.get_mut(receipt)) {
@@ -261,34 +264,35 @@ impl SendFlowRef<'_> {
 
     /// Bytes of messages that have not ended, overhead included.
     pub fn buffered(&mut self) -> usize {
-        self.flow().queue.buffered()
+        self.flow().map_or(0, |flow| flow.queue.buffered())
     }
 
     /// Bytes of messages that were never sent.
     pub fn unsent(&mut self) -> usize {
-        self.flow().queue.unsent()
+        self.flow().map_or(0, |flow| flow.queue.unsent())
     }
 
     /// Whether less is buffered than the flow's capacity.
     pub fn is_writable(&mut self) -> bool {
-        let flow = self.flow();
-        flow.state == SendState::Open && flow.queue.buffered() < flow.capacity
+        self.flow().is_some_and(|flow| flow.state == SendState::Open && flow.queue.buffered() < flow.capacity)
     }
 
     /// Sets how many bytes it takes before it is no longer writable.
     pub fn set_capacity(&mut self, now: Time, bytes: usize) {
-        self.flow().capacity = bytes;
+        let Some(flow) = self.flow() else { return };
+        flow.capacity = bytes;
         self.endpoint.settle_send(now, self.id);
     }
 
     /// Its priority.
     pub fn priority(&mut self) -> Priority {
-        self.flow().priority
+        self.flow().map_or_else(Priority::default, |flow| flow.priority)
     }
 
     /// Changes its priority.
     pub fn set_priority(&mut self, now: Time, priority: Priority) {
-        self.flow().priority = priority;
+        let Some(flow) = self.flow() else { return };
+        flow.priority = priority;
         self.endpoint.settle_send(now, self.id);
     }
 
@@ -296,10 +300,7 @@ impl SendFlowRef<'_> {
     /// never written to vanishes at once.
     pub fn close(mut self, now: Time) {
         let id = self.id;
-        let flow = self.flow();
-        if flow.state == SendState::Closing {
-            return;
-        }
+        let Some(flow) = self.flow().filter(|flow| flow.state == SendState::Open) else { return };
         flow.state = SendState::Closing;
         if flow.queue.was_used() {
             return self.endpoint.settle_send(now, id);
@@ -327,18 +328,18 @@ impl SendFlowRef<'_> {
 }
 
 impl RecvFlowRef<'_> {
-    fn flow(&mut self) -> &mut crate::recv::RecvFlow {
-        self.endpoint.flows.recv.get_mut(self.id).expect("the flow of a handle is there")
+    fn flow(&mut self) -> Option<&mut RecvFlow> {
+        self.endpoint.flows.recv.get_mut(self.id)
     }
 
     /// Its session.
-    pub fn session(&mut self) -> SessionId {
-        self.flow().session
+    pub fn session(&self) -> SessionId {
+        self.session
     }
 
     /// The sending flow that it is in return of.
     pub fn associated(&mut self) -> Option<SendFlowId> {
-        self.flow().associated
+        self.flow()?.associated
     }
 
     /// The next message. Reading makes room for the far end to send more.
@@ -352,7 +353,7 @@ impl RecvFlowRef<'_> {
         let settled = flow.has_ready() && !flow.is_nearly_closed();
         let session = flow.session;
         if let Some(open) = self.endpoint.sessions.get_mut(session) {
-            open.made_room(&self.endpoint.flows, freed);
+            open.made_room(now, &self.endpoint.flows, freed);
         }
         if settled {
             self.endpoint.touch(now, session);
@@ -364,20 +365,22 @@ impl RecvFlowRef<'_> {
 
     /// Sets the order in which messages are given out.
     pub fn set_order(&mut self, now: Time, order: ReceiveOrder) {
-        self.flow().order = order;
+        let Some(flow) = self.flow() else { return };
+        flow.order = order;
         self.endpoint.settle_recv(now, self.id);
     }
 
     /// Stops or goes on giving out messages (RFC 7016 section 3.6.3.3, a suspended flow).
     pub fn set_hold(&mut self, now: Time, hold: bool) {
-        self.flow().hold = hold;
+        let Some(flow) = self.flow() else { return };
+        flow.hold = hold;
         self.endpoint.settle_recv(now, self.id);
     }
 
     /// Sets how many bytes it advertises room for, and how long a message may be.
     pub fn set_capacity(&mut self, now: Time, bytes: usize, max_message: usize) {
         let id = self.id;
-        let flow = self.flow();
+        let Some(flow) = self.flow() else { return };
         let grew = bytes > flow.capacity;
         flow.capacity = bytes;
         flow.max_message = max_message;
@@ -399,10 +402,8 @@ impl RecvFlowRef<'_> {
         tag: Tag,
     ) -> Result<SendFlowId, OpenFlowError> {
         let id = self.id;
-        let flow = self.flow();
-        if !matches!(flow.state, RecvState::Open | RecvState::Offered) {
-            return Err(OpenFlowError::NotOpen);
-        }
+        let flow = self.flow().filter(|flow| matches!(flow.state, RecvState::Open | RecvState::Offered));
+        let Some(flow) = flow else { return Err(OpenFlowError::NotOpen) };
         let (session, wire_id) = (flow.session, flow.wire_id);
         self.endpoint.open_in(now, session, spec, tag, Some((id, wire_id)))
     }

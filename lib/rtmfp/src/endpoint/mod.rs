@@ -323,7 +323,7 @@ impl Endpoint {
         offer.tag = tag;
         let session = offer.session;
         if let Some(open) = self.sessions.get_mut(session) {
-            open.deliver(&mut self.flows, flow);
+            open.deliver(now, &mut self.flows, flow);
             open.settle_recv(now, &mut self.flows, flow);
         }
         self.touch(now, session);
@@ -336,7 +336,7 @@ impl Endpoint {
         let Some(open) = self.sessions.get_mut(session) else { return };
         let (wire_id, freed) = (refused.wire_id, refused.buffered());
         refused.reject(code);
-        open.made_room(&self.flows, freed);
+        open.made_room(now, &self.flows, freed);
         open.owe_ack(now, wire_id, true);
         open.settle_recv(now, &mut self.flows, flow);
         self.touch(now, session);

@@ -237,14 +237,17 @@ impl RecvFlow {
         &self.seen
     }
 
-    /// The window to advertise, in blocks of 1024 bytes (RFC 7016 section 3.6.3.5).
-    pub(crate) fn window_blocks(&self, session_room: usize) -> u64 {
+    /// The window to advertise, in blocks of 1024 bytes (RFC 7016 section 3.6.3.5). `room` is what the session allows.
+    pub(crate) fn window_blocks(&self, room: usize) -> u64 {
+        // A rejected flow's sender must be able to finish.
+        if self.is_rejected() {
+            return self.capacity.div_ceil(1024).max(1) as u64;
+        }
         let free = self.capacity.saturating_sub(self.assembly.buffered());
-        let blocks = free.min(session_room).div_ceil(1024) as u64;
         // Progress on an incomplete message or a hole needs at least one block, unless the application is the one
-        // who does not read. A rejected flow's sender must be able to finish.
-        let stuck = self.wants_progress() && self.capacity > 0;
-        if blocks == 0 && (stuck || self.is_rejected()) { 1 } else { blocks }
+        // who does not read.
+        let least = usize::from(self.wants_progress() && self.capacity > 0);
+        free.div_ceil(1024).max(least).min(room / 1024) as u64
     }
 
     pub(crate) fn note_advertised(&mut self, blocks: u64) {

@@ -4,7 +4,6 @@ mod assembly;
 mod flow;
 mod ranges;
 
-pub(crate) use assembly::OVERHEAD;
 pub use assembly::Received;
 pub use flow::ReceiveOrder;
 pub(crate) use flow::{Accepted, RecvFlow, Room, State};

@@ -108,19 +108,20 @@ impl Session {
                 write_ack_ranges(wire_id, 1, through, core::iter::empty(), room(out), out).is_some()
             }
             RecvSlot::Live(id) => {
-                let Some(flow) = flows.recv.get_mut(id) else { return true };
+                let Some(flow) = flows.recv.get(id) else { return true };
                 write_exception(wire_id, flow.exception(), out);
                 let seen = flow.seen();
-                let blocks = flow.window_blocks(self.receive_room());
+                let blocks = flow.window_blocks(self.window_room(flows, id, flow));
                 let all = seen.len() - 1; // The first one is the cumulative part.
                 let ranges = seen.beyond_cumulative();
                 match write_ack_ranges(wire_id, blocks, seen.cumulative(), ranges, room(out), out) {
-                    Some(written) if truncate || written == all => {
-                        flow.note_advertised(blocks);
-                        true
-                    }
-                    _ => false,
+                    Some(written) if truncate || written == all => {}
+                    _ => return false,
                 }
+                if let Some(flow) = flows.recv.get_mut(id) {
+                    flow.note_advertised(blocks);
+                }
+                true
             }
         }
     }

@@ -112,15 +112,14 @@ impl Session {
         while self.may_send_data() && end.saturating_sub(out.len()) > HEADER_LEN + 32 {
             let Some(priority) = self.ready_priority() else { break };
             let Some(id) = self.next_ready(flows, priority) else { continue };
-            let sent = self.write_flow(now, flows, id, out, end);
-            if sent {
-                done.data = true;
-                done.time_critical |= flows.send.get(id).is_some_and(|flow| flow.priority.is_time_critical());
-            }
             waiting.push(id);
-            if !sent {
+            if !self.write_flow(now, flows, id, out, end) {
+                // What is left of the packet is too little for it: it has the first turn in the next one.
+                self.enqueue_first(flows, id, priority);
                 break;
             }
+            done.data = true;
+            done.time_critical |= flows.send.get(id).is_some_and(|flow| flow.priority.is_time_critical());
         }
         for id in waiting.drain(..) {
             self.settle_send(now, flows, id);

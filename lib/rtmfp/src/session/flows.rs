@@ -18,9 +18,6 @@ use crate::{Priority, RecvFlowId, SendFlowId};
 const SEND_LINGER: Duration = Duration::from_secs(130);
 const RECEIVE_LINGER: Duration = Duration::from_secs(120);
 
-/// Two blocks: less is hardly a window.
-const REOPENED: usize = 2048;
-
 /// What belongs to all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
@@ -135,6 +132,15 @@ impl Session {
         }
     }
 
+    /// Gives a flow that was taken out of the list of a priority its turn back.
+    pub(crate) fn enqueue_first(&mut self, flows: &mut Flows, id: SendFlowId, priority: usize) {
+        let Some(flow) = flows.send.get_mut(id) else { return };
+        if flow.priority as usize == priority {
+            flow.queued_at = Some(flow.priority);
+            self.sending.ready[priority].push_front(id);
+        }
+    }
+
     /// The highest priority with a flow that may have data to send.
     pub(crate) fn ready_priority(&self) -> Option<usize> {
         (0..Priority::COUNT).rev().find(|&priority| !self.sending.ready[priority].is_empty())
@@ -206,29 +212,12 @@ impl Session {
     }
 
     /// Makes readable what has become so without anything having been received.
-    pub(crate) fn deliver(&mut self, flows: &mut Flows, id: RecvFlowId) {
+    pub(crate) fn deliver(&mut self, now: Time, flows: &mut Flows, id: RecvFlowId) {
         let Some(flow) = flows.recv.get_mut(id) else { return };
         let before = flow.buffered();
         flow.deliver();
         let freed = before - flow.buffered();
-        self.made_room(flows, freed);
-    }
-
-    /// Receiving flows hold less than before. Those that were closed for want of room of all tell that they are open.
-    pub(crate) fn made_room(&mut self, flows: &Flows, freed: usize) {
-        let room_before = self.receive_room();
-        self.receiving.buffered -= freed;
-        let room = self.receive_room();
-        if room_before >= REOPENED || room < REOPENED {
-            return;
-        }
-        for (&wire_id, slot) in &self.receiving.by_wire {
-            if let RecvSlot::Live(id) = slot
-                && flows.recv.get(*id).is_some_and(|flow| flow.window_reopened(room))
-            {
-                self.acks.owe(wire_id);
-            }
-        }
+        self.made_room(now, flows, freed);
     }
 
     /// Starts the idle clock when the last flow has gone.

@@ -7,6 +7,7 @@ mod flows;
 mod loss;
 mod path;
 mod receive;
+mod room;
 mod timers;
 
 use core::time::Duration;
@@ -145,8 +146,7 @@ pub(crate) struct Receiving {
     pub(crate) lingering: VecDeque<(Time, u64)>,
     /// Bytes that all flows hold.
     pub(crate) buffered: usize,
-    /// The flow that may go beyond the limit of all to complete a message.
-    pub(crate) exempt: Option<crate::RecvFlowId>,
+    exempt: Option<room::Exempt>,
 }
 
 impl Session {
@@ -218,11 +218,6 @@ impl Session {
     /// Whether the far end lately told that it receives time critical data from others.
     pub(crate) fn reverse_notified(&self, now: Time) -> bool {
         self.critical.reverse_received.is_some_and(|at| now.since(at) < TIME_CRITICAL_MEMORY)
-    }
-
-    /// Bytes that the flows may still take together.
-    pub(crate) fn receive_room(&self) -> usize {
-        self.config.receive_limit.saturating_sub(self.receiving.buffered)
     }
 
     /// Puts the timers of an open session at their start.

@@ -10,7 +10,7 @@ use crate::config::{Limits, MAX_METADATA};
 use crate::congestion::{Acknowledgement, Delivery};
 use crate::endpoint::Stats;
 use crate::event::Event;
-use crate::recv::{Accepted, OVERHEAD, RecvFlow, Room, State};
+use crate::recv::{Accepted, RecvFlow, Room, State};
 use crate::send;
 use crate::wire::{Ack, FlowOptions, NextUserData, UserData};
 
@@ -144,16 +144,14 @@ impl Session {
             Some(RecvSlot::Lingering { .. }) => return self.owe_ack(cx.now, wire_id, true),
             Some(RecvSlot::Live(id)) => *id,
         };
-        let session = self.receive_room();
-        let progress =
-            if session >= data.len() + OVERHEAD { session } else { self.exempt_room(cx.flows, id) };
-        let room = Room { session, progress, ranges: cx.limits.ranges };
         let Some(flow) = cx.flows.recv.get_mut(id) else { return };
+        let (session, progress) = (self.receive_room(), self.progress_room(id, flow));
+        let room = Room { session, progress, ranges: cx.limits.ranges };
         let before = flow.buffered();
         let accepted = flow.receive(sequence, forward, flags, data, room);
         let after = flow.buffered();
-        self.receiving.buffered += after.saturating_sub(before);
-        self.made_room(cx.flows, before.saturating_sub(after));
+        self.made_room(cx.now, cx.flows, before.saturating_sub(after));
+        self.took_room(cx.now, cx.flows, id, after.saturating_sub(before));
         match accepted {
             Accepted::Yes { ack_now } => self.owe_ack(cx.now, wire_id, ack_now),
             Accepted::NoRoom => {
@@ -168,19 +166,6 @@ impl Session {
         self.settle_recv(cx.now, cx.flows, id);
     }
 
-    /// Bytes that a flow may take for its next message though all flows together hold as much as they may: if none
-    /// were completed, none could be read, and nothing would ever go on. One flow at a time may.
-    fn exempt_room(&mut self, flows: &Flows, id: crate::RecvFlowId) -> usize {
-        let holder = self.receiving.exempt.filter(|&holder| holder != id);
-        if holder.and_then(|holder| flows.recv.get(holder)).is_some_and(RecvFlow::is_in_progress) {
-            return 0;
-        }
-        let Some(flow) = flows.recv.get(id) else { return 0 };
-        self.receiving.exempt = Some(id);
-        let most = self.config.receive_limit.saturating_add(flow.max_message);
-        most.saturating_sub(self.receiving.buffered)
-    }
-
     /// Rejects a flow whose sender broke a rule; the application hears of it.
     fn reject_live(&mut self, cx: &mut Context<'_>, wire_id: u64) {
         let Some(RecvSlot::Live(id)) = self.receiving.by_wire.get(&wire_id) else { return };
@@ -191,7 +176,7 @@ impl Session {
         }
         let freed = flow.buffered();
         flow.reject(0);
-        self.made_room(cx.flows, freed);
+        self.made_room(cx.now, cx.flows, freed);
         self.owe_ack(cx.now, wire_id, true);
         self.settle_recv(cx.now, cx.flows, id);
     }
@@ -262,6 +247,7 @@ impl Session {
 
     pub(crate) fn on_buffer_probe(&mut self, cx: &Context<'_>, wire_id: u64) {
         if self.receiving.by_wire.contains_key(&wire_id) {
+            self.choose_exempt(cx.now, cx.flows);
             self.owe_ack(cx.now, wire_id, true);
         }
     }

@@ -23,6 +23,8 @@ pub const B: [u8; 4] = [10, 0, 0, 2];
 pub struct Peer {
     pub events: Vec<Event>,
     pub received: BTreeMap<RecvFlowId, Vec<Received>>,
+    /// When each of them was read.
+    pub read_at: BTreeMap<RecvFlowId, Vec<Time>>,
     pub metadata: BTreeMap<RecvFlowId, Bytes>,
     pub accepts: bool,
     pub reads: bool,
@@ -33,6 +35,7 @@ impl Peer {
         Self {
             events: Vec::new(),
             received: BTreeMap::new(),
+            read_at: BTreeMap::new(),
             metadata: BTreeMap::new(),
             accepts: true,
             reads: true,
@@ -63,6 +66,7 @@ impl Application for Peer {
             Event::Readable { flow, .. } if self.reads => {
                 while let Some(message) = endpoint.recv_flow(*flow).and_then(|mut f| f.read(now)) {
                     self.received.entry(*flow).or_default().push(message);
+                    self.read_at.entry(*flow).or_default().push(now);
                 }
             }
             _ => {}

@@ -1,14 +1,18 @@
 //! Endpoints driven by hand: each datagram, job and timeout can be looked at, lost, delayed or forged.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod flows;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rtmfp::crypto::{DEFAULT_KEY, KeyId, Profile, Sealing};
+use rtmfp::crypto::{DEFAULT_KEY, InitiatorSecret, KeyId, Profile, Sealing};
 use rtmfp::wire::{
     Chunk, Chunks, IHello, IIKeying, Mode, PacketHeader, RHello, RIKeying, scramble, unscramble,
 };
-use rtmfp::{Disposition, Endpoint, Event};
+use rtmfp::{Disposition, Endpoint, Event, Received, RecvFlowId};
 use rtmfp_base::{Batch, Ecn, InterfaceId, Job, RecvMeta, Tag, Time};
 use rtmfp_plain::PlainProfile;
 
@@ -25,6 +29,7 @@ pub const fn v4(last: u8) -> SocketAddr {
 pub struct Datagram {
     pub from: SocketAddr,
     pub to: SocketAddr,
+    pub ecn: Ecn,
     pub bytes: Vec<u8>,
 }
 
@@ -36,7 +41,17 @@ pub fn kinds(datagram: &[u8]) -> Vec<u8> {
 }
 
 pub fn deliver(endpoint: &mut Endpoint, now: Time, from: SocketAddr, bytes: &[u8]) -> Disposition {
-    let meta = RecvMeta { interface: InterfaceId(0), from, dst_ip: None, ecn: Ecn::NotEct };
+    deliver_marked(endpoint, now, from, Ecn::NotEct, bytes)
+}
+
+pub fn deliver_marked(
+    endpoint: &mut Endpoint,
+    now: Time,
+    from: SocketAddr,
+    ecn: Ecn,
+    bytes: &[u8],
+) -> Disposition {
+    let meta = RecvMeta { interface: InterfaceId(0), from, dst_ip: None, ecn };
     endpoint.handle_datagram(now, &meta, &mut bytes.to_vec())
 }
 
@@ -53,6 +68,12 @@ pub fn events(endpoint: &mut Endpoint, now: Time) -> Vec<Event> {
 
 /// What an endpoint sends, as (interface, destination, bytes).
 pub fn transmits(endpoint: &mut Endpoint, now: Time) -> Vec<(InterfaceId, SocketAddr, Vec<u8>)> {
+    let marked = transmits_marked(endpoint, now).into_iter();
+    marked.map(|(interface, to, _, bytes)| (interface, to, bytes)).collect()
+}
+
+/// The same with the mark of each datagram.
+pub fn transmits_marked(endpoint: &mut Endpoint, now: Time) -> Vec<(InterfaceId, SocketAddr, Ecn, Vec<u8>)> {
     let mut all = Vec::new();
     let mut batch = Batch::default();
     loop {
@@ -61,7 +82,9 @@ pub fn transmits(endpoint: &mut Endpoint, now: Time) -> Vec<(InterfaceId, Socket
         if batch.is_empty() {
             return all;
         }
-        all.extend(batch.datagrams().map(|(sent, bytes)| (sent.interface, sent.to, bytes.to_vec())));
+        all.extend(
+            batch.datagrams().map(|(sent, bytes)| (sent.interface, sent.to, sent.ecn, bytes.to_vec())),
+        );
     }
 }
 
@@ -87,6 +110,12 @@ pub struct Hands {
     /// Decides how long a job of an end takes.
     pub jobs: Box<dyn FnMut(usize) -> Fate>,
     pub accepts: bool,
+    /// Everything that can be read is, at once.
+    pub reads: bool,
+    /// What an end has read.
+    pub received: [BTreeMap<RecvFlowId, Vec<Received>>; 2],
+    /// The session ids that the packets of an end were last sent to.
+    pub far_ids: [Option<u32>; 2],
     flying: Vec<(Time, Datagram)>,
     running: Vec<(Time, usize, Job)>,
 }
@@ -106,6 +135,9 @@ impl Hands {
             network: Box::new(|_, _| Fate::After(DELAY)),
             jobs: Box::new(|_| Fate::After(Duration::ZERO)),
             accepts: true,
+            reads: true,
+            received: Default::default(),
+            far_ids: [None; 2],
             flying: Vec::new(),
             running: Vec::new(),
         }
@@ -121,6 +153,12 @@ impl Hands {
                 {
                     endpoint.accept(now, flow, Tag(1));
                 }
+                if let Event::Readable { flow, .. } = event
+                    && self.reads
+                {
+                    let read = || endpoint.recv_flow(flow)?.read(now);
+                    self.received[end].entry(flow).or_default().extend(core::iter::from_fn(read));
+                }
                 self.events[end].push(event);
             }
             while let Some(job) = endpoint.poll_job() {
@@ -128,8 +166,10 @@ impl Hands {
                     self.running.push((now + delay, end, job));
                 }
             }
-            for (_, to, bytes) in transmits(endpoint, now) {
-                let datagram = Datagram { from: self.addresses[end], to, bytes };
+            for (_, to, ecn, bytes) in transmits_marked(endpoint, now) {
+                let datagram = Datagram { from: self.addresses[end], to, ecn, bytes };
+                let far_id = unscramble(&datagram.bytes).filter(|&id| id != 0);
+                self.far_ids[end] = far_id.or(self.far_ids[end]);
                 if let Fate::After(delay) = (self.network)(end, &datagram) {
                     self.flying.push((now + delay, datagram.clone()));
                 }
@@ -165,7 +205,7 @@ impl Hands {
         self.flying = later;
         for (_, datagram) in due {
             if let Some(end) = self.addresses.iter().position(|address| *address == datagram.to) {
-                deliver(&mut self.ends[end], now, datagram.from, &datagram.bytes);
+                deliver_marked(&mut self.ends[end], now, datagram.from, datagram.ecn, &datagram.bytes);
             }
         }
         let (due, later) = self.running.drain(..).partition::<Vec<_>, _>(|(at, ..)| *at <= now);
@@ -228,6 +268,13 @@ impl Forger {
     pub fn startup(&mut self, far_id: u32, chunks: &[Chunk<'_>]) -> Vec<u8> {
         let clear = clear(Mode::Startup, chunks);
         self.seal_clear(DEFAULT_KEY, far_id, &clear)
+    }
+
+    /// Takes the keys of somebody else's session from one of its packets: of the plain profile, all it takes is the salt.
+    pub fn steal(&mut self, datagram: &[u8]) -> KeyId {
+        let secret: InitiatorSecret = Arc::new([0u8; 4]);
+        let keys = self.profile.conclude(&secret, &datagram[4..8])().expect("a salt");
+        self.profile.install(keys)
     }
 
     /// A packet of the session.

@@ -67,6 +67,9 @@ struct Stream {
     /// What the service gave and the system has not taken, from `written` on.
     pending: Vec<u8>,
     written: usize,
+    /// Why nothing can be written any more. What the other end sent before is still read: encoders that close with
+    /// something unread reset the connection right behind their last frames.
+    write_error: Option<io::Error>,
     quick_reads: u8,
     /// The end of patience with connecting or finishing.
     timer: Option<TimerId>,
@@ -110,6 +113,27 @@ impl Stream {
         self.pending.clear();
         self.written = 0;
         Ok(true)
+    }
+
+    /// Whether bytes were sent before the stream broke that somebody wants.
+    fn has_unread(&self) -> io::Result<bool> {
+        if self.read_ended || self.is_finishing() {
+            return Ok(false);
+        }
+        match self.socket.peek(&mut [0]) {
+            Ok(len) => Ok(len > 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a stream that has an error to tell, unless there is something to read before it.
+    fn break_step(&self) -> Step {
+        match self.has_unread() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.socket.take_error().unwrap_or_default()),
+            Err(error) => Err(Some(error)),
+        }
     }
 
     /// Tells whether the connection stands by now, or why it failed.
@@ -182,6 +206,7 @@ impl Streams {
             wants_write: false,
             pending: Vec::new(),
             written: 0,
+            write_error: None,
             quick_reads: QUICK_READS,
             timer: None,
         };
@@ -311,16 +336,13 @@ impl Host {
 
     fn stream_is_ready(&mut self, run_loop: &mut RunLoop<Self>, id: StreamId, ready: Ready) {
         let Some(stream) = self.streams.streams.get_mut(&id) else { return };
-        stream.readable |= ready.readable;
-        stream.writable |= ready.writable;
-        let error = if ready.error { stream.socket.take_error().unwrap_or_default() } else { None };
-        let result = match error {
-            Some(error) => Err(Some(error)),
-            None => self
-                .connect_step(run_loop, id)
-                .and_then(|()| self.read_step(run_loop, id))
-                .and_then(|()| self.write_step(run_loop, id)),
-        };
+        // Reading and writing find errors by themselves, and reading what came before them.
+        stream.readable |= ready.readable || ready.error;
+        stream.writable |= ready.writable || ready.error;
+        let broken = ready.error && stream.phase == Phase::Open;
+        let result = if broken { stream.break_step() } else { self.connect_step(run_loop, id) };
+        let result =
+            result.and_then(|()| self.read_step(run_loop, id)).and_then(|()| self.write_step(run_loop, id));
         if let Err(error) = result {
             self.end_stream(run_loop, id, error);
         }
@@ -366,6 +388,9 @@ impl Host {
             match stream.socket.read(&mut streams.buffer[..left]) {
                 Ok(0) => {
                     stream.read_ended = true;
+                    if let Some(error) = stream.write_error.take() {
+                        return Err(Some(error));
+                    }
                     if stream.phase == Phase::Closing {
                         return Err(None);
                     }
@@ -400,8 +425,23 @@ impl Host {
             if matches!(stream.phase, Phase::Connecting { .. } | Phase::Closing) || !stream.writable {
                 return Ok(());
             }
+            if stream.write_error.is_some() {
+                return if stream.has_unread().unwrap_or(false) {
+                    Ok(())
+                } else {
+                    Err(stream.write_error.take())
+                };
+            }
             let waiting = stream.pending.len() - stream.written;
-            let done = stream.write_pending().map_err(Some)?;
+            let done = match stream.write_pending() {
+                Ok(done) => done,
+                Err(error) if stream.has_unread().unwrap_or(false) => {
+                    stream.write_error = Some(error);
+                    run_loop.again(stream.source, Ready::READABLE);
+                    return Ok(());
+                }
+                Err(error) => return Err(Some(error)),
+            };
             let written = waiting - (stream.pending.len() - stream.written);
             self.streams.counters.written_bytes += written as u64;
             left = left.saturating_sub(written);

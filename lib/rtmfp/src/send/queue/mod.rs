@@ -167,6 +167,9 @@ pub(crate) struct Queue {
     /// The highest cumulative acknowledgement.
     cumulative: u64,
     final_sequence: Option<u64>,
+    /// The last number belongs to a message that was abandoned before all of it had numbers: the far end takes it for
+    /// one in progress until a number follows.
+    torn: bool,
     outstanding: usize,
     buffered: usize,
     /// No queued message expires earlier.
@@ -187,6 +190,7 @@ impl Queue {
             waiting_from: 1,
             cumulative: 0,
             final_sequence: None,
+            torn: false,
             outstanding: 0,
             buffered: 0,
             next_expiry: Time::MAX,
@@ -343,6 +347,7 @@ impl Queue {
         if queued.ended {
             return;
         }
+        self.torn |= queued.begun && !queued.is_cut();
         queued.ended = true;
         self.buffered -= queued.message.len() + OVERHEAD;
         queued.message = Message::default();

@@ -12,6 +12,7 @@ impl Queue {
             let sequence = self.next_sequence();
             self.push_forward(Progress::Unsent);
             self.final_sequence = Some(sequence);
+            self.torn = false;
         }
     }
 
@@ -26,11 +27,22 @@ impl Queue {
     /// would notice changes until [`Self::commit`].
     pub(crate) fn next_chunk(&mut self, now: Time, space: usize, closing: bool) -> Option<Chunk> {
         self.expire(now);
+        self.take_back_unsent();
         self.trim_fragments();
         self.repair();
         match self.first_waiting() {
             Some(sequence) => Some(self.again(sequence)),
             None => self.new_chunk(space, closing),
+        }
+    }
+
+    /// Takes back a number that was to follow a torn message, when new data can do that.
+    fn take_back_unsent(&mut self) {
+        let unsent = self.fragments.back().is_some_and(|last| last.progress == Progress::Unsent);
+        if unsent && self.final_sequence.is_none() && self.has_uncut() {
+            self.fragments.pop_back();
+            self.waiting -= 1;
+            self.torn = true;
         }
     }
 
@@ -108,6 +120,7 @@ impl Queue {
         if chunk.last {
             self.final_sequence = Some(chunk.sequence);
         }
+        self.torn = false;
         let number = self.uncut;
         self.fragments.push_back(Fragment {
             message: number,
@@ -186,7 +199,8 @@ impl Queue {
     }
 
     /// When everything numbered is gone from the queue but the far end still waits for a number in a hole that was
-    /// given up, and no new data will speak for it: tells it to go forward (RFC 7016 section 3.6.2.7.1).
+    /// given up, or for the rest of a message that was, and no new data will speak for it: tells it to go forward (RFC
+    /// 7016 section 3.6.2.7.1).
     pub(super) fn repair(&mut self) {
         while self.fragments.front().is_some_and(|head| head.progress == Progress::Acknowledged) {
             self.pop_front();
@@ -195,6 +209,10 @@ impl Queue {
         if self.fragments.is_empty() && self.cumulative < through && !self.has_uncut() {
             self.base = through;
             self.push_forward(Progress::Lost);
+        }
+        if self.torn && !self.has_uncut() {
+            self.torn = false;
+            self.push_forward(Progress::Unsent);
         }
     }
 
