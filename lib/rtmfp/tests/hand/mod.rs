@@ -66,6 +66,18 @@ pub fn events(endpoint: &mut Endpoint, now: Time) -> Vec<Event> {
     core::iter::from_fn(|| endpoint.poll_event(now)).collect()
 }
 
+/// Takes every flow, in time.
+pub fn events_accepting(endpoint: &mut Endpoint, now: Time) -> Vec<Event> {
+    let mut all = Vec::new();
+    while let Some(event) = endpoint.poll_event(now) {
+        if let Event::FlowOffered { flow, .. } = event {
+            endpoint.accept(now, flow, Tag(1));
+        }
+        all.push(event);
+    }
+    all
+}
+
 /// What an endpoint sends, as (interface, destination, bytes).
 pub fn transmits(endpoint: &mut Endpoint, now: Time) -> Vec<(InterfaceId, SocketAddr, Vec<u8>)> {
     let marked = transmits_marked(endpoint, now).into_iter();
