@@ -119,6 +119,8 @@ pub struct Hands {
     pub sent: Vec<(Time, usize, Datagram)>,
     /// Decides by the sending end and the datagram, asked once for each.
     pub network: Network,
+    /// Changes the mark of a datagram on its way, by the time it is sent.
+    pub marks: Box<dyn FnMut(Time, Ecn) -> Ecn>,
     /// Decides how long a job of an end takes.
     pub jobs: Box<dyn FnMut(usize) -> Fate>,
     pub accepts: bool,
@@ -145,6 +147,7 @@ impl Hands {
             events: [Vec::new(), Vec::new()],
             sent: Vec::new(),
             network: Box::new(|_, _| Fate::After(DELAY)),
+            marks: Box::new(|_, ecn| ecn),
             jobs: Box::new(|_| Fate::After(Duration::ZERO)),
             accepts: true,
             reads: true,
@@ -183,7 +186,8 @@ impl Hands {
                 let far_id = unscramble(&datagram.bytes).filter(|&id| id != 0);
                 self.far_ids[end] = far_id.or(self.far_ids[end]);
                 if let Fate::After(delay) = (self.network)(end, &datagram) {
-                    self.flying.push((now + delay, datagram.clone()));
+                    let ecn = (self.marks)(now, ecn);
+                    self.flying.push((now + delay, Datagram { ecn, ..datagram.clone() }));
                 }
                 self.sent.push((now, end, datagram));
             }
