@@ -19,21 +19,29 @@
 //! unless [set](Network::set_uplink).
 #![forbid(unsafe_code)]
 
+mod capture;
+mod clock;
 mod config;
 mod conn;
 mod dice;
 mod event;
+mod faults;
 mod host;
 mod link;
 mod links;
+mod nat;
 mod network;
+mod path;
 mod ports;
 mod seeds;
 mod trace;
 
 pub use config::{Bursts, Config, JobModel, LinkConfig, Loss, Reorder, StreamConfig};
 pub use dice::Dice;
+pub use faults::{Fault, Faults};
 pub use host::HostId;
 pub use link::LinkCounters;
+pub use nat::{NatConfig, NatCounters, NatKind, NatPorts};
 pub use network::Network;
+pub use path::{NatId, Node};
 pub use seeds::{for_each_seed, seeds};
