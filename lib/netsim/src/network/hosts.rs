@@ -129,6 +129,7 @@ impl Network {
         host.life.number += 1;
         host.sleep = Sleep::default();
         host.timer = Timer::default();
+        host.jobs_end = Time::ZERO;
         host.sockets.clear();
         host.receive_buffers.clear();
         host.listeners.clear();
