@@ -1,6 +1,7 @@
-//! Sealing and opening of packets, with the number of allocations (none is expected).
+//! Sealing and opening of packets by each backend, with the number of allocations (none is expected; those of
+//! OpenSSL itself are not counted), and key agreement.
 //!
-//! `cargo bench -p rtmfp-flash`
+//! `cargo bench -p rtmfp-flash --features rustcrypto`
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher};
