@@ -71,7 +71,7 @@ pub(crate) trait Library {
 
     /// A power of a number in a group, without leading zeros; in constant time as regards the exponent, of which
     /// the length in bytes is no secret. The number is at most as long as the prime, not counting leading zeros, and
-    /// the exponent at most [`MAX_EXPONENT`].
+    /// the exponent at most 64 bytes.
     fn power(&self, group: Group, base: &[u8], exponent: &[u8]) -> Result<Zeroizing<Vec<u8>>, Failure>;
 }
 
@@ -90,9 +90,6 @@ pub(crate) trait Cipher: Send {
 
 /// Length of AES blocks and keys.
 pub(crate) const BLOCK: usize = 16;
-
-/// The longest exponent in bytes: that of [`Group::Modp4096`], rounded up.
-pub(crate) const MAX_EXPONENT: usize = 64;
 
 /// The library failed: it is out of memory, or misconfigured.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -8,7 +8,7 @@ use sha2::Digest;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::hmac::{HashStates, Sha256};
-use super::{BLOCK, Cipher, Failure, Hmac, Library, MAX_EXPONENT};
+use super::{BLOCK, Cipher, Failure, Hmac, Library};
 use crate::Group;
 use crate::group::minimal;
 
@@ -89,7 +89,7 @@ fn power<const LIMBS: usize>(
     // The prime is no secret.
     let params = FixedMontyParams::new_vartime(prime);
     let base = FixedMontyForm::new(&number(minimal(base), group.prime().len())?, &params);
-    let mut secret: U512 = number(exponent, MAX_EXPONENT)?;
+    let mut secret: U512 = number(exponent, U512::BYTES)?;
     let mut power = base.pow_bounded_exp(&secret, 8 * exponent.len() as u32);
     let mut number = power.retrieve();
     let mut bytes = number.to_be_bytes();

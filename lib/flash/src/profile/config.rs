@@ -16,7 +16,8 @@ pub struct FlashConfig {
     pub keys: KeySource,
     /// How packets are to be protected.
     pub policy: Policy,
-    /// Which cryptographic library computes.
+    /// Which cryptographic library computes. What does not belong to a profile, that is [`StaticKeys`] and
+    /// [`Certificate::fingerprint`](crate::Certificate::fingerprint), is computed by the default one.
     pub backend: Backend,
     /// Where the keys of sessions are told.
     pub key_log: Option<KeyLog>,

@@ -6,6 +6,8 @@ use super::*;
 
 const GROUPS: [Group; 4] = [Group::Modp1024, Group::Modp1536, Group::Modp2048, Group::Modp4096];
 
+const MAX_EXPONENT: usize = 64;
+
 /// The backends, as a pair.
 fn both() -> [&'static dyn Library; 2] {
     [Backend::OpenSsl.library(), Backend::RustCrypto.library()]
