@@ -31,7 +31,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     Target { name: "acks", run: wire::acks, mutations: 50_000, max_len: 256 },
     Target { name: "address", run: wire::address, mutations: 50_000, max_len: 32 },
     Target { name: "aggregate", run: container::aggregate, mutations: 50_000, max_len: 1024 },
@@ -42,6 +42,7 @@ pub const TARGETS: [Target; 23] = [
     Target { name: "flash_component", run: flash::component, mutations: 20_000, max_len: 768 },
     Target { name: "flash_identity", run: flash::identity, mutations: 50_000, max_len: 512 },
     Target { name: "flash_packet", run: flash::packet, mutations: 20_000, max_len: 1400 },
+    Target { name: "flow_metadata", run: wire::flow_metadata, mutations: 50_000, max_len: 32 },
     Target { name: "flow_options", run: wire::flow_options, mutations: 50_000, max_len: 256 },
     Target { name: "flv", run: container::flv, mutations: 20_000, max_len: 1024 },
     Target { name: "hello", run: wire::hello, mutations: 50_000, max_len: 512 },

@@ -6,6 +6,7 @@ use rtmfp_media::command::{Builder, Command};
 use rtmfp_media::control::UserControl;
 use rtmfp_media::data::{self, Data};
 use rtmfp_media::message::{TcMessage, kind};
+use rtmfp_netconn::{ConnectRequest, public_uri};
 
 use crate::Tape;
 
@@ -121,6 +122,12 @@ pub fn command(data: &[u8]) {
         assert_eq!(again.transaction.to_bits(), command.transaction.to_bits());
         let again: Vec<_> = again.values().map_while(Result::ok).map(encode).collect();
         assert_eq!(again, values.into_iter().map(encode).collect::<Vec<_>>());
+    }
+    let message = TcMessage { kind, timestamp: 0, stream_id: 0, payload: payload.to_vec().into() };
+    if let Some(request) = ConnectRequest::parse(&message) {
+        let public = public_uri(&request.tc_url);
+        assert!(public.len() <= request.tc_url.len());
+        assert_eq!(public_uri(&public), public);
     }
     if let Ok(message) = Data::parse(kind, payload, &Limits::DEFAULT) {
         let _ = message.values().count();

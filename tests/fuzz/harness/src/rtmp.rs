@@ -5,7 +5,7 @@ mod pair;
 pub use pair::pair;
 
 use rtmfp_base::Time;
-use rtmfp_rtmp::{Config, Connection, Error, Event, Role};
+use rtmfp_rtmp::{Config, Connection, Error, Event, Foreign, Role};
 
 use crate::{Dice, Tape};
 
@@ -58,6 +58,11 @@ impl Owner {
             if let Err(error) = self.take(piece) {
                 assert_eq!(self.connection.receive(Time::ZERO, &[1]), Err(error), "an error is final");
                 assert!(!self.connection.is_open());
+                // What another protocol is called depends on how much of it came at once.
+                let error = match error {
+                    Error::NotRtmp(_) => Error::NotRtmp(Foreign::Unknown),
+                    other => other,
+                };
                 return (self.events, Some(error));
             }
             self.check();

@@ -1,10 +1,11 @@
-//! The syntax of RTMFP (`rtmfp::wire`).
+//! The syntax of RTMFP (`rtmfp::wire`), and the metadata of its flows (`rtmfp-netconn`).
 
 use rtmfp::wire::{
     Ack, Address, Chunk, Chunks, FlowOptions, HEADER_LEN, Item, Items, PacketHeader, Reader, kind, scramble,
     unscramble, vlu, write_ack_ranges, write_field, write_marker, write_option, write_startup_options,
     write_user_data_header,
 };
+use rtmfp_netconn::FlowMetadata;
 
 use crate::Tape;
 
@@ -118,6 +119,14 @@ pub fn flow_options(data: &[u8]) {
     write_startup_options(metadata, options.association, &mut out);
     let canonical = FlowOptions { unknown_mandatory: false, ..options };
     assert_eq!(FlowOptions::parse(&out), Ok(canonical));
+}
+
+/// The metadata of a flow that carries messages.
+pub fn flow_metadata(data: &[u8]) {
+    let Some(metadata) = FlowMetadata::parse(data) else { return };
+    let canonical = metadata.encode();
+    assert!(canonical.len() <= data.len());
+    assert_eq!(FlowMetadata::parse(&canonical), Some(metadata));
 }
 
 /// An address.

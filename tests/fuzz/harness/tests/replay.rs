@@ -40,6 +40,7 @@ replay! {
     flash_component
     flash_identity
     flash_packet
+    flow_metadata
     flow_options
     flv
     hello
