@@ -9,6 +9,7 @@ pub mod container;
 pub mod flash;
 pub mod media;
 mod mutate;
+pub mod relay;
 pub mod rtmfp;
 pub mod rtmp;
 mod tape;
@@ -31,7 +32,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     Target { name: "acks", run: wire::acks, mutations: 50_000, max_len: 256 },
     Target { name: "address", run: wire::address, mutations: 50_000, max_len: 32 },
     Target { name: "aggregate", run: container::aggregate, mutations: 50_000, max_len: 1024 },
@@ -48,6 +49,7 @@ pub const TARGETS: [Target; 24] = [
     Target { name: "hello", run: wire::hello, mutations: 50_000, max_len: 512 },
     Target { name: "keying", run: wire::keying, mutations: 50_000, max_len: 512 },
     Target { name: "packet", run: wire::packet, mutations: 50_000, max_len: 1400 },
+    Target { name: "relay", run: relay::relay, mutations: 300, max_len: 2048 },
     Target { name: "rtmfp_session", run: rtmfp::session, mutations: 1500, max_len: 4096 },
     Target { name: "rtmfp_startup", run: rtmfp::startup, mutations: 3000, max_len: 2048 },
     Target { name: "rtmp_pair", run: rtmp::pair, mutations: 1500, max_len: 2048 },

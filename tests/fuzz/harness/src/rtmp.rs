@@ -21,15 +21,11 @@ pub fn receive(data: &[u8]) {
     let role = if choices & 1 == 0 { Role::Server } else { Role::Client };
     let trusted_from = if choices & 2 == 0 { usize::MAX } else { usize::from(tape.u8() % 4) };
     let seed = tape.u8();
-    let mut stream = Vec::new();
-    if choices & 4 == 0 {
-        stream.resize(3073, 0);
-        stream[0] = 3;
-    }
-    stream.extend_from_slice(tape.rest());
-
-    let whole = Owner::new(role, trusted_from).run(&stream, usize::MAX, 0);
-    let in_pieces = Owner::new(role, trusted_from).run(&stream, 1 + usize::from(seed % 40), seed.into());
+    let shakes_hands = choices & 4 == 0;
+    let stream = tape.rest();
+    let owner = || Owner::new(role, trusted_from, shakes_hands);
+    let whole = owner().run(stream, usize::MAX, 0);
+    let in_pieces = owner().run(stream, 1 + usize::from(seed % 40), seed.into());
     assert_eq!(in_pieces, whole);
 }
 
@@ -43,9 +39,15 @@ struct Owner {
 }
 
 impl Owner {
-    fn new(role: Role, trusted_from: usize) -> Self {
+    fn new(role: Role, trusted_from: usize, shakes_hands: bool) -> Self {
         let connection = Connection::new(role, Config::default(), Time::ZERO, 1);
-        Self { connection, trusted_from, events: Vec::new(), sent: 0, calls: 0 }
+        let mut owner = Self { connection, trusted_from, events: Vec::new(), sent: 0, calls: 0 };
+        if shakes_hands {
+            let mut handshake = [0; 3073];
+            handshake[0] = 3;
+            owner.take(&handshake).expect("a good handshake");
+        }
+        owner
     }
 
     /// Hands the stream in, cut into pieces of up to `longest` bytes; answers what came of it.

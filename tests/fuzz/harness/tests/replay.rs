@@ -46,6 +46,7 @@ replay! {
     hello
     keying
     packet
+    relay
     rtmfp_session
     rtmfp_startup
     rtmp_pair

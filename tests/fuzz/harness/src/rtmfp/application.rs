@@ -170,7 +170,7 @@ impl Application {
         assert!(flow.buffered() <= 300 * 1024, "more is queued than allowed");
     }
 
-    fn change_write(&mut self, endpoint: &mut Endpoint, now: Time, tape: &mut Tape<'_>) {
+    fn change_write(&self, endpoint: &mut Endpoint, now: Time, tape: &mut Tape<'_>) {
         let index = usize::from(tape.u8()) % self.writes.len().max(1);
         let Some(&(id, end)) = self.writes.get(index) else { return };
         let Some(mut receipt) = endpoint.receipt(id) else { return };
