@@ -97,7 +97,7 @@ impl World {
             let profile = Box::new(PlainProfile::new("client"));
             let endpoint = Endpoint::new(rtmfp::Config::default(), profile, [1; 32], Time::ZERO);
             let any = SocketAddr::from(([0, 0, 0, 0], 1935));
-            network.add_host("client", &[ip(CLIENT)], Box::new(Node::new(endpoint, &[any], Flows)))
+            network.add_host("client", &[ip(CLIENT)], Box::new(Node::new(endpoint, &[any], Flows::default())))
         } else {
             network.add_host("client", &[ip(CLIENT)], Box::new(RtmpEnd::client(at(FIRST_RELAY))))
         };
@@ -132,8 +132,13 @@ impl World {
     /// What a client over RTMFP does.
     fn act_on_flows(&mut self, op: u8, tape: &mut Tape<'_>) {
         let now = self.network.now();
-        let endpoint = self.network.service::<Node<Flows>>(self.client).endpoint();
+        let (endpoint, flows) = self.network.service::<Node<Flows>>(self.client).parts();
         if op & 0x70 == 0 {
+            // A flow of its own, or one in return of the relay's.
+            let of = match tape.u8() {
+                0 => None,
+                number => flows.offered.get(usize::from(number - 1) % flows.offered.len().max(1)).copied(),
+            };
             let metadata = match tape.u8() {
                 0..240 => {
                     let network_order = tape.flag();
@@ -142,7 +147,11 @@ impl World {
                 _ => Bytes::copy_from_slice(tape.field()),
             };
             let spec = FlowSpec { metadata, priority: Priority::Routine };
-            if let Ok(flow) = endpoint.open_flow(now, &epd(), spec, Tag(0)) {
+            let flow = match of.and_then(|flow| endpoint.recv_flow(flow)) {
+                Some(mut offered) => offered.open_return_flow(now, spec, Tag(0)),
+                None => endpoint.open_flow(now, &epd(), spec, Tag(0)),
+            };
+            if let Ok(flow) = flow {
                 if let Some(mut flow) = endpoint.send_flow(flow) {
                     flow.add_candidate(now, at(FIRST_RELAY));
                 }

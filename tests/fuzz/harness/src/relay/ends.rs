@@ -2,7 +2,7 @@ use core::net::SocketAddr;
 use std::collections::VecDeque;
 
 use rtmfp::driver::Application;
-use rtmfp::{Endpoint, Event};
+use rtmfp::{Endpoint, Event, RecvFlowId};
 use rtmfp_base::{Action, Batch, Input, ListenerId, Service, StreamId, Tag, Time};
 use rtmfp_media::TcMessage;
 use rtmfp_rtmp::{Config, Connection, Role, SendOptions};
@@ -108,12 +108,19 @@ impl Service for RtmpEnd {
 }
 
 /// A client of RTMFP: it takes all flows and reads all messages.
-pub(super) struct Flows;
+#[derive(Default)]
+pub(super) struct Flows {
+    /// The flows that the relay has opened.
+    pub(super) offered: Vec<RecvFlowId>,
+}
 
 impl Application for Flows {
     fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: Event) {
         match event {
-            Event::FlowOffered { flow, .. } => endpoint.accept(now, flow, Tag(0)),
+            Event::FlowOffered { flow, .. } => {
+                self.offered.push(flow);
+                endpoint.accept(now, flow, Tag(0));
+            }
             Event::Readable { flow, .. } => {
                 while endpoint.recv_flow(flow).is_some_and(|mut flow| flow.read(now).is_some()) {}
             }
