@@ -17,7 +17,7 @@ use rtmfp_media::message::kind;
 use rtmfp_netconn::FlowMetadata;
 use rtmfp_netsim::{HostId, LinkConfig, Network};
 use rtmfp_plain::PlainProfile;
-use rtmfp_service::{Profiles, Relay, RelayConfig};
+use rtmfp_service::{Destination, Listen, Profiles, Protocol, Relay, RelayConfig};
 
 use crate::Tape;
 use ends::{Flows, RtmpEnd};
@@ -76,6 +76,10 @@ impl Profiles for Plain {
     }
 }
 
+fn protocol(name: &str) -> Protocol {
+    if name == "rtmfp" { Protocol::Rtmfp } else { Protocol::Rtmp }
+}
+
 impl World {
     fn new(hops: &[&str]) -> Self {
         let mut network = Network::new(1);
@@ -84,8 +88,9 @@ impl World {
         for (number, hop) in hops.windows(2).enumerate() {
             let last = FIRST_RELAY + number as u8;
             let next = if number + 2 == hops.len() { SERVER } else { last + 1 };
-            let listen = format!("{}://{}", hop[0], at(last)).parse().expect("a listener's URL");
-            let to = format!("{}://{}", hop[1], at(next)).parse().expect("a destination's URL");
+            let listen = Listen { protocol: protocol(hop[0]), address: at(last) };
+            let to =
+                Destination { protocol: protocol(hop[1]), host: ip(next).to_string(), port: at(next).port() };
             let config = RelayConfig::new(vec![listen], to, [last; 32]);
             let relay = Relay::new(config, Box::new(Plain));
             relays.push(network.add_host("relay", &[ip(last)], Box::new(relay)));
