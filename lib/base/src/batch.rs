@@ -105,8 +105,8 @@ impl Batch {
     /// Appends one datagram, joining it to the send before where that is to the same address from the same
     /// interface with the same marks and segmentation allows (equal lengths, only the last shorter).
     ///
-    /// `bytes` must be the end of the buffer. A run holds at most 64 datagrams and 65,000 bytes, what one
-    /// segmented UDP send takes.
+    /// `bytes` must be the end of the buffer and not empty: datagrams without bytes are neither sent nor
+    /// delivered. A run holds at most 64 datagrams and 65,000 bytes, what one segmented UDP send takes.
     pub fn push(&mut self, transmit: Transmit) {
         debug_assert_eq!(transmit.bytes.end, self.buffer.len());
         let len = transmit.bytes.len();
@@ -132,7 +132,8 @@ impl Batch {
         self.transmits.push(transmit);
     }
 
-    /// Each datagram by itself: the send it belongs to and its bytes.
+    /// Each datagram by itself: the send it belongs to and its bytes, at least one. A send without bytes holds
+    /// no datagram.
     pub fn datagrams(&self) -> impl Iterator<Item = (&Transmit, &[u8])> {
         self.transmits.iter().flat_map(|transmit| {
             let bytes = &self.buffer[transmit.bytes.clone()];

@@ -69,7 +69,7 @@ pub enum Input<'a> {
     Datagram {
         /// Where it came from and how.
         meta: RecvMeta,
-        /// Its bytes.
+        /// Its bytes, never none.
         bytes: &'a mut [u8],
     },
     /// The network reported that datagrams to an address do not arrive (ICMP).
@@ -141,6 +141,11 @@ pub enum Input<'a> {
 }
 
 /// What a service asks of its host. Hosts carry actions out in order, and answer by [`Input`].
+///
+/// Opening a socket, listener or stream under a number that is in use is an error of the service. The run loop
+/// of programs then ends the older one without an input for it (of a stream: aborts it); the simulator panics.
+/// A number is free again after the action that closes or aborts, after [`Input::Closed`], and after an answer
+/// that nothing could be opened. Other actions on a number that is not in use do nothing.
 #[derive(Debug)]
 pub enum Action {
     /// Open a UDP socket; answered by [`Input::UdpReady`].
@@ -196,7 +201,12 @@ pub enum Action {
         /// Stop.
         paused: bool,
     },
-    /// Send what [`Service::fill_stream`] still gives, then close the stream in order; then [`Input::Closed`].
+    /// Send what [`Service::fill_stream`] still gives, then the end of the stream.
+    ///
+    /// What the other end still sends is dropped: neither [`Input::Data`] nor [`Input::EndOfStream`] follows.
+    /// [`Input::Closed`] follows when the other end has ended as well, and without an error also when it takes
+    /// longer for that than the host waits. An other end that does not take the rest in the host's time gets a
+    /// reset, and the service an error.
     Finish {
         /// Which one.
         stream: StreamId,
@@ -226,7 +236,9 @@ pub enum Action {
 /// A program's whole behaviour without I/O.
 ///
 /// A host calls [`Service::handle`] for each [`Input`], and after the last one of a wake-up polls actions until
-/// there are none, then transmissions, then the next timeout. Each call does a bounded amount of work.
+/// there are none, then transmissions until a batch stays empty, and both again until nothing comes of it: what
+/// was done for the one may have led to more of the other. Then it asks for the next timeout. A busy host may
+/// stop in between at a limit of its own, take other inputs, and go on. Each call does a bounded amount of work.
 pub trait Service: Any {
     /// Takes one input. `now` never goes back.
     fn handle(&mut self, now: Time, input: Input<'_>);

@@ -96,9 +96,9 @@ impl<'a> Certificate<'a> {
     }
 
     /// The fingerprint (RFC 7425 section 4.3.2).
-    #[cfg(feature = "openssl")]
+    #[cfg(any(feature = "openssl", feature = "rustcrypto"))]
     pub fn fingerprint(&self) -> crate::Fingerprint {
-        crate::Fingerprint(crate::backend::sha256(self.canonical))
+        crate::Fingerprint(crate::Backend::default().library().sha256(self.canonical))
     }
 
     fn groups(&self) -> impl Iterator<Item = (u64, &'a [u8])> + use<'a> {

@@ -2,7 +2,7 @@ use rtmfp::wire::{Item, Items, WireError, write_option};
 
 use crate::Fingerprint;
 
-#[cfg(feature = "openssl")]
+#[cfg(any(feature = "openssl", feature = "rustcrypto"))]
 use crate::Certificate;
 
 mod kind {
@@ -96,13 +96,13 @@ impl<'a> Epd<'a> {
     }
 
     /// Whether the holder of the certificate is meant (RFC 7425 section 4.4.3).
-    #[cfg(feature = "openssl")]
+    #[cfg(any(feature = "openssl", feature = "rustcrypto"))]
     pub fn selects(&self, certificate: &Certificate<'_>) -> bool {
         self.selects_with(certificate, || certificate.fingerprint())
     }
 
     /// The same where the fingerprint is known, or too dear to be computed in vain.
-    #[cfg(feature = "openssl")]
+    #[cfg(any(feature = "openssl", feature = "rustcrypto"))]
     pub(crate) fn selects_with(
         &self,
         certificate: &Certificate<'_>,

@@ -2,7 +2,8 @@
 //!
 //! [`FlashProfile`] is what an endpoint needs: certificates, Endpoint Discriminators, key agreement by
 //! Diffie-Hellman, and the protection of packets by AES-128 with HMAC-SHA256 or a checksum. Its primitives come
-//! from OpenSSL by the feature `openssl`, which is on by default. Without a backend [`Epd`], [`Certificate`] and
+//! from OpenSSL by the feature `openssl`, which is on by default, or from crates in pure Rust by the feature
+//! `rustcrypto`; with both, [`FlashConfig::backend`] chooses. Without a backend [`Epd`], [`Certificate`] and
 //! [`Fingerprint`] remain, for those who only read and write them.
 //!
 //! # What protects a session
@@ -24,19 +25,20 @@ pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use group::Group;
 
 // All that computes needs a backend.
-#[cfg(feature = "openssl")]
+#[cfg(any(feature = "openssl", feature = "rustcrypto"))]
 mod backend;
-#[cfg(feature = "openssl")]
+#[cfg(any(feature = "openssl", feature = "rustcrypto"))]
 mod keying;
-#[cfg(feature = "openssl")]
+#[cfg(any(feature = "openssl", feature = "rustcrypto"))]
 mod packet;
-#[cfg(feature = "openssl")]
+#[cfg(any(feature = "openssl", feature = "rustcrypto"))]
 mod profile;
-#[cfg(feature = "openssl")]
+#[cfg(any(feature = "openssl", feature = "rustcrypto"))]
 mod session;
 
-#[cfg(feature = "openssl")]
+#[cfg(any(feature = "openssl", feature = "rustcrypto"))]
 pub use {
+    backend::Backend,
     keying::{Policy, StaticKeys, Wish},
     profile::{Ancillary, AncillaryPredicate, ConfigError, FlashConfig, FlashProfile, KeyLog, KeySource},
 };

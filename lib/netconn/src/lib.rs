@@ -9,6 +9,7 @@
 //! [`Endpoints`] of a program know which of them has something to tell, to compute, to send or to wait for.
 #![forbid(unsafe_code)]
 
+mod common;
 mod config;
 mod connect;
 mod endpoints;

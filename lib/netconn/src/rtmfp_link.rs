@@ -7,8 +7,9 @@ use rtmfp_base::{Tag, Time};
 use rtmfp_flash::Epd;
 use rtmfp_media::command;
 
+use crate::common::Common;
 use crate::flow_sync::Barriers;
-use crate::link::{Common, Cx, LinkError, LinkEvent, LinkId, Role};
+use crate::link::{Cx, LinkError, LinkEvent, LinkId, Role};
 use crate::policy::Lane;
 use crate::{EndpointId, FlowMetadata, LinkConfig};
 
@@ -40,6 +41,8 @@ pub struct RtmfpLink {
     queued_bound: usize,
     receiving: BTreeMap<RecvFlowId, Incoming>,
     barriers: Barriers,
+    /// Flows were lost with their session, the end of which is told next.
+    broken: bool,
     /// When to wait no longer for flows after the far end's control flow.
     tail_until: Option<Time>,
 }
@@ -153,6 +156,7 @@ impl RtmfpLink {
             queued_bound: 0,
             receiving: BTreeMap::new(),
             barriers: Barriers::default(),
+            broken: false,
             tail_until: None,
         }
     }
@@ -227,6 +231,12 @@ impl RtmfpLink {
         }
     }
 
+    /// Whether the session is open.
+    fn has_session(&self, cx: &mut Cx<'_>) -> bool {
+        let endpoint = cx.endpoints.get(self.endpoint);
+        endpoint.zip(self.session).is_some_and(|(endpoint, session)| endpoint.session(session).is_some())
+    }
+
     /// Whether messages of streams can be sent: they go in return of the far end's control flow.
     fn peer_is_ready(&self) -> bool {
         self.far_control != FarControl::Awaited
@@ -263,7 +273,7 @@ impl RtmfpLink {
         {
             self.put(cx, message);
         }
-        if self.common.is_closed() {
+        if self.common.is_closed() || self.broken {
             return;
         }
         let no_more_to_come = self.far_control == FarControl::Gone && self.receiving.is_empty();

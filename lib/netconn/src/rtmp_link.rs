@@ -7,7 +7,8 @@ use rtmfp_media::control::UserControl;
 use rtmfp_rtmp::{Config, Connection, Event, MessageId, ReceiveLimits, SendError, SendOptions};
 
 use crate::LinkConfig;
-use crate::link::{Common, Cx, LinkError, LinkEvent, LinkId, Received, Role};
+use crate::common::{Common, Received};
+use crate::link::{Cx, LinkError, LinkEvent, LinkId, Role};
 use crate::meaning::Meaning;
 use crate::policy::{Picture, Treatment};
 

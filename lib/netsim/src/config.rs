@@ -2,9 +2,9 @@ use core::time::Duration;
 
 /// How one direction of a link treats what travels on it. The default is a perfect one: no delay, no limits.
 ///
-/// A datagram passes these in this order: `mtu`, `queue` and `ce_threshold`, `rate`, `loss`, `corrupt`,
-/// `truncate`, `delay` with `jitter`, `reorder`, `duplicate`. Lost datagrams have used the rate. Lengths are
-/// those of UDP payloads.
+/// A datagram passes these in this order: `mtu`, `queue`, `bleach_ecn`, `ce_threshold`, `rate`, `loss`,
+/// `corrupt`, `truncate`, `delay` with `jitter`, `reorder`, `duplicate`. Lost datagrams have used the rate.
+/// Lengths are those of UDP payloads.
 ///
 /// Byte streams feel `delay` and `rate` only. They do not share the rate with datagrams: without a congestion
 /// control of their own they would leave nothing to them.
@@ -28,11 +28,14 @@ pub struct LinkConfig {
     pub queue: usize,
     /// From this many waiting bytes on, ECN-capable datagrams are marked "congestion experienced".
     pub ce_threshold: Option<usize>,
+    /// Whether ECN marks are cleared, as some routers do. `ce_threshold` then finds nothing to mark.
+    pub bleach_ecn: bool,
     /// Longest payload that passes; longer ones vanish.
     pub mtu: Option<usize>,
     /// Probability that one to four bytes of a datagram are changed.
     pub corrupt: f64,
     /// Probability that a datagram loses its end, of random length.
+    /// One byte at least stays.
     pub truncate: f64,
 }
 
@@ -47,6 +50,7 @@ impl Default for LinkConfig {
             rate: None,
             queue: usize::MAX,
             ce_threshold: None,
+            bleach_ecn: false,
             mtu: None,
             corrupt: 0.0,
             truncate: 0.0,
@@ -183,6 +187,11 @@ pub struct Config {
     /// Whether a datagram to a port that nobody has open makes the sender get an
     /// [`Input::PathError`](rtmfp_base::Input::PathError).
     pub report_closed_ports: bool,
+    /// Bytes of datagrams that a UDP socket holds for its service, unless that asks for another
+    /// [buffer](rtmfp_base::UdpOptions::buffer); `None`: any number. What does not fit is lost; an empty buffer
+    /// takes a datagram of any length. Services take all that arrives in one instant, so that a buffer fills
+    /// by what arrives in one instant, and while the host [sleeps](crate::Network::sleep).
+    pub udp_receive_buffer: Option<usize>,
     /// Actions, datagrams, timeouts and calls to fill a stream that one host may need without time passing.
     /// One that needs more is caught in a loop: the simulator panics.
     pub max_work: u32,
@@ -195,6 +204,7 @@ impl Default for Config {
             jobs: JobModel::default(),
             name_delay: Duration::from_millis(20),
             report_closed_ports: false,
+            udp_receive_buffer: None,
             max_work: 100_000,
         }
     }

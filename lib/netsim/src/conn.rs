@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use rtmfp_base::{Id, IdKind, StreamId, Time};
 
-use crate::event::{Ordered, Route};
+use crate::event::Ordered;
+use crate::path::{NatId, Path};
 use crate::{HostId, StreamConfig};
 
 #[derive(Debug)]
@@ -35,26 +36,28 @@ impl Side {
 /// A connection that carries bytes both ways. It is there as long as one of its ends.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    pub(crate) opener: HostId,
-    /// `None`: nobody has the address, so that all that is sent there vanishes.
-    pub(crate) acceptor: Option<HostId>,
-    /// The opener's and the acceptor's address.
+    pub(crate) opener: Home,
+    /// From the opener to the acceptor; `None`: nobody has the address, so that all that is sent there vanishes.
+    way: Option<Path>,
+    /// The opener's address, as the acceptor sees it, and the acceptor's.
     pub(crate) addresses: [SocketAddr; 2],
+    /// Whether the NAT box on the way has forgotten it.
+    pub(crate) severed: bool,
     ends: [Option<End>; 2],
 }
 
+/// Where a host was when it had a part in something.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Home {
+    pub(crate) host: HostId,
+    /// Its network: that behind a NAT box, or the public one.
+    pub(crate) site: Option<NatId>,
+    pub(crate) ip: IpAddr,
+}
+
 impl Conn {
-    pub(crate) fn new(
-        opener: (HostId, SocketAddr),
-        acceptor: (Option<HostId>, SocketAddr),
-        end: End,
-    ) -> Self {
-        Self {
-            opener: opener.0,
-            acceptor: acceptor.0,
-            addresses: [opener.1, acceptor.1],
-            ends: [Some(end), None],
-        }
+    pub(crate) fn new(opener: Home, way: Option<Path>, addresses: [SocketAddr; 2], end: End) -> Self {
+        Self { opener, way, addresses, severed: false, ends: [Some(end), None] }
     }
 
     pub(crate) fn end(&self, side: Side) -> Option<&End> {
@@ -75,14 +78,29 @@ impl Conn {
 
     pub(crate) fn host(&self, side: Side) -> Option<HostId> {
         match side {
-            Side::Opener => Some(self.opener),
-            Side::Acceptor => self.acceptor,
+            Side::Opener => Some(self.opener.host),
+            Side::Acceptor => self.way?.to,
         }
     }
 
+    /// Where both sides were when it was opened, if there are two.
+    pub(crate) fn homes(&self) -> Option<[Home; 2]> {
+        let way = self.way?;
+        Some([self.opener, Home { host: way.to?, site: way.site, ip: self.addresses[1].ip() }])
+    }
+
     /// The way to a side.
-    pub(crate) fn route(&self, to: Side) -> Option<Route> {
-        Some(Route { from: self.host(to.other())?, to: self.host(to)? })
+    pub(crate) fn path(&self, to: Side) -> Option<Path> {
+        match to {
+            Side::Acceptor => self.way,
+            Side::Opener => self.way?.back(self.opener.site),
+        }
+    }
+
+    /// The NAT box on the way and the port that it gave.
+    pub(crate) fn mapping(&self) -> Option<(NatId, u16)> {
+        let nat = self.way?.out.filter(|_| !self.severed)?;
+        Some((nat, self.addresses[0].port()))
     }
 }
 

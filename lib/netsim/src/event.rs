@@ -1,4 +1,5 @@
 use core::cmp::Ordering;
+use core::fmt;
 use core::net::SocketAddr;
 use std::collections::BinaryHeap;
 
@@ -6,6 +7,7 @@ use rtmfp_base::{Ecn, Id, IdKind, Input, Job, SocketId, Time};
 
 use crate::HostId;
 use crate::conn::{ConnId, Side};
+use crate::path::{Path, Stage};
 
 #[derive(Debug)]
 pub(crate) enum PacketKind {}
@@ -19,13 +21,32 @@ pub(crate) type PacketId = Id<PacketKind>;
 /// A datagram on its way.
 #[derive(Debug)]
 pub(crate) struct Packet {
-    pub(crate) route: Route,
+    pub(crate) path: Path,
+    /// For captures.
+    pub(crate) number: u32,
     /// The socket that it was sent from.
     pub(crate) socket: SocketId,
+    /// The address that it was sent to.
+    pub(crate) sent_to: SocketAddr,
+    /// Where it comes from and goes to, as NAT boxes translated it so far.
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
+    pub(crate) dscp: u8,
     pub(crate) ecn: Ecn,
     pub(crate) bytes: Vec<u8>,
+}
+
+impl Packet {
+    /// The same with other bytes.
+    pub(crate) fn copy(&self, bytes: Vec<u8>) -> Self {
+        Self { bytes, ..*self }
+    }
+}
+
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} > {}: {} bytes", self.from, self.to, self.bytes.len())
+    }
 }
 
 #[derive(Debug)]
@@ -40,7 +61,7 @@ pub(crate) type SegmentId = Id<SegmentKind>;
 /// A piece of a byte stream on its way.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(crate) route: Route,
+    pub(crate) path: Path,
     pub(crate) conn: ConnId,
     /// The side that it goes to.
     pub(crate) to: Side,
@@ -64,6 +85,16 @@ pub(crate) enum Content {
     Ack { arrived: usize, read: usize, end: bool },
 }
 
+impl Content {
+    /// Bytes of the stream that it carries.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Ordered(_, Ordered::Data(bytes)) => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What has its place in the order of a stream.
 #[derive(Debug)]
 pub(crate) enum Ordered {
@@ -72,34 +103,6 @@ pub(crate) enum Ordered {
     Data(Vec<u8>),
     /// No data follow.
     End,
-}
-
-/// From which host to which.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Route {
-    pub(crate) from: HostId,
-    pub(crate) to: HostId,
-}
-
-/// How far something has come on its route.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Stage {
-    Uplink,
-    Between,
-    Downlink,
-    Arrived,
-}
-
-impl Stage {
-    /// The stage behind this one; `None`: it was the last.
-    pub(crate) const fn next(self) -> Option<Self> {
-        match self {
-            Self::Uplink => Some(Self::Between),
-            Self::Between => Some(Self::Downlink),
-            Self::Downlink => Some(Self::Arrived),
-            Self::Arrived => None,
-        }
-    }
 }
 
 /// A host in one of its lives: what was meant for an earlier one does not reach a restarted host.

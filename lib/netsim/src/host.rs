@@ -1,12 +1,13 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use rtmfp_base::{ListenerId, Service, SocketId, StreamId, Time};
+use rtmfp_base::{Input, ListenerId, RecvMeta, Service, SocketId, StreamId, Time};
 
+use crate::clock::Clock;
 use crate::conn::{ConnId, Side};
 use crate::event::{Life, SegmentId};
-use crate::link::Link;
+use crate::path::NatId;
 use crate::ports::Ports;
 use crate::{Dice, JobModel};
 
@@ -29,21 +30,25 @@ pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) life: Life,
     pub(crate) ips: Vec<IpAddr>,
+    /// The network that it is in: that behind a NAT box, or the public one.
+    pub(crate) site: Option<NatId>,
     pub(crate) service: Box<dyn Service>,
     pub(crate) state: State,
+    pub(crate) sleep: Sleep,
+    pub(crate) clock: Clock,
     pub(crate) timer: Timer,
     /// Whether it is to be polled.
     pub(crate) touched: bool,
     pub(crate) work: Work,
     pub(crate) sockets: Ports<SocketId>,
+    pub(crate) receive_buffers: BTreeMap<SocketId, ReceiveBuffer>,
     pub(crate) listeners: Ports<ListenerId>,
     pub(crate) streams: Streams,
     pub(crate) jobs: JobModel,
+    /// When the last of its jobs so far ends.
+    pub(crate) jobs_end: Time,
     pub(crate) dice: Dice,
-    /// What it shares for all that it sends and receives.
-    pub(crate) uplink: Option<Link>,
-    pub(crate) downlink: Option<Link>,
-    /// Stream segments that wait for it to come back.
+    /// Stream segments that wait for it, or for whoever sent them, to come back.
     pub(crate) parked: Vec<SegmentId>,
     pub(crate) announcements: Vec<String>,
 }
@@ -105,7 +110,49 @@ impl fmt::Debug for Host {
     }
 }
 
-/// When the service wants to be called.
+/// Whether the service is stopped for a while, and what waits for it meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Sleep {
+    pub(crate) asleep: bool,
+    pub(crate) inbox: VecDeque<Waiting>,
+}
+
+/// Something for a service that sleeps.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Input(Input<'static>),
+    Datagram(RecvMeta, Vec<u8>),
+}
+
+/// What a socket holds for its service.
+#[derive(Debug)]
+pub(crate) struct ReceiveBuffer {
+    limit: Option<usize>,
+    bytes: usize,
+    /// When its service last had taken all.
+    since: Time,
+}
+
+impl ReceiveBuffer {
+    pub(crate) const fn new(limit: Option<usize>) -> Self {
+        Self { limit, bytes: 0, since: Time::ZERO }
+    }
+
+    /// Takes a datagram in; `false`: it does not fit.
+    pub(crate) fn take(&mut self, now: Time, asleep: bool, len: usize) -> bool {
+        if !asleep && self.since != now {
+            self.bytes = 0;
+            self.since = now;
+        }
+        let fits = self.bytes == 0 || self.limit.is_none_or(|limit| self.bytes + len <= limit);
+        if fits {
+            self.bytes += len;
+        }
+        fits
+    }
+}
+
+/// When the service wants to be called, by the network's clock.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     /// What it said last.

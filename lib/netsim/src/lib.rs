@@ -14,26 +14,49 @@
 //!   this is done again. At last it is asked for its timeout.
 //! - Datagrams that a service still has when it closes a socket or ends are sent first.
 //!
-//! A path from one host to another has up to three links: the sender's uplink, the link of the pair, the
-//! receiver's downlink. Up- and downlinks are shared by all that a host sends or receives and are perfect
-//! unless [set](Network::set_uplink).
+//! # Networks and links
+//!
+//! A host is in the public network or [behind a NAT box](Network::add_host_behind). A path from one host to
+//! another in the same network has up to three links: the sender's uplink, the link of the pair, the receiver's
+//! downlink. One that leaves or enters a network passes the up- or downlink of the NAT box as well, and the link
+//! of the pair is that of the box. Up- and downlinks are shared by all that a host or box sends or receives and
+//! are perfect unless [set](Network::set_uplink).
+//!
+//! # Mishaps
+//!
+//! Datagrams suffer what [`LinkConfig`] says; hosts [vanish](Network::vanish), [restart](Network::restart),
+//! [move](Network::move_host), [sleep](Network::sleep) and have [clocks](Network::set_clock_pace) of their own;
+//! byte streams are [reset](Network::reset_stream); NAT boxes [forget](Network::rebind_nat) what they knew; jobs
+//! take time or get lost ([`JobModel`]). [`Network::faults`] tells how often each of these fired, so that a test
+//! with many seeds can prove that all did.
+//!
+//! What happens can be [logged](Network::log_to) and [captured](Network::capture_to) for Wireshark, for one seed
+//! of a test by variables of the environment: see [`for_each_seed`].
 #![forbid(unsafe_code)]
 
+mod capture;
+mod clock;
 mod config;
 mod conn;
 mod dice;
 mod event;
+mod faults;
 mod host;
 mod link;
 mod links;
+mod nat;
 mod network;
+mod path;
 mod ports;
 mod seeds;
 mod trace;
 
 pub use config::{Bursts, Config, JobModel, LinkConfig, Loss, Reorder, StreamConfig};
 pub use dice::Dice;
+pub use faults::{Fault, Faults};
 pub use host::HostId;
 pub use link::LinkCounters;
+pub use nat::{NatConfig, NatCounters, NatKind, NatPorts};
 pub use network::Network;
+pub use path::{NatId, Node};
 pub use seeds::{for_each_seed, seeds};

@@ -1,7 +1,7 @@
 use rtmfp_base::{Ecn, Time};
 
 use crate::event::SegmentId;
-use crate::{Dice, LinkConfig, Loss};
+use crate::{Dice, Fault, Faults, LinkConfig, Loss};
 
 /// What one direction of a link did with the datagrams offered to it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -16,6 +16,8 @@ pub struct LinkCounters {
     pub passed_bytes: u64,
     /// Lost by [`LinkConfig::loss`].
     pub lost: u64,
+    /// Bursts of [`LinkConfig::loss`] that began.
+    pub bursts: u64,
     /// Lost because the queue was full.
     pub queue_drops: u64,
     /// Lost because they were longer than the link takes.
@@ -26,12 +28,37 @@ pub struct LinkCounters {
     pub duplicated: u64,
     /// Held back for others to overtake.
     pub reordered: u64,
+    /// Those, and copies of them, that [`LinkConfig::jitter`] made later.
+    pub jittered: u64,
     /// Changed.
     pub corrupted: u64,
     /// Shortened.
     pub truncated: u64,
     /// Marked "congestion experienced".
     pub ce_marked: u64,
+    /// Freed from their ECN mark.
+    pub bleached: u64,
+}
+
+impl LinkCounters {
+    pub(crate) fn add_faults(&self, faults: &mut Faults) {
+        for (fault, count) in [
+            (Fault::Lost, self.lost),
+            (Fault::LossBurst, self.bursts),
+            (Fault::QueueFull, self.queue_drops),
+            (Fault::TooLong, self.mtu_drops),
+            (Fault::Blocked, self.blocked),
+            (Fault::Duplicated, self.duplicated),
+            (Fault::Reordered, self.reordered),
+            (Fault::Jittered, self.jittered),
+            (Fault::Corrupted, self.corrupted),
+            (Fault::Truncated, self.truncated),
+            (Fault::CeMarked, self.ce_marked),
+            (Fault::Bleached, self.bleached),
+        ] {
+            faults.add(fault, count);
+        }
+    }
 }
 
 /// Why a datagram does not pass.
@@ -124,6 +151,10 @@ impl Link {
             self.counters.queue_drops += 1;
             return Err(Dropped::Queue);
         }
+        if self.config.bleach_ecn && *ecn != Ecn::NotEct {
+            *ecn = Ecn::NotEct;
+            self.counters.bleached += 1;
+        }
         let capable = matches!(ecn, Ecn::Ect0 | Ecn::Ect1);
         if capable && self.config.ce_threshold.is_some_and(|threshold| backlog >= threshold) {
             *ecn = Ecn::Ce;
@@ -164,16 +195,16 @@ impl Link {
             Loss::Independent(probability) => self.dice.chance(probability),
             Loss::Bursts(bursts) => {
                 let change = if self.in_burst { bursts.leave } else { bursts.enter };
-                self.in_burst ^= self.dice.chance(change);
+                if self.dice.chance(change) {
+                    self.in_burst = !self.in_burst;
+                    self.counters.bursts += u64::from(self.in_burst);
+                }
                 self.dice.chance(if self.in_burst { bursts.loss_inside } else { bursts.loss_outside })
             }
         }
     }
 
     fn damage(&mut self, bytes: &mut Vec<u8>) {
-        if bytes.is_empty() {
-            return;
-        }
         let len = bytes.len() as u64;
         if self.dice.chance(self.config.corrupt) {
             self.counters.corrupted += 1;
@@ -185,15 +216,18 @@ impl Link {
                 bytes[at as usize] ^= 1 + self.dice.below(255) as u8;
             }
         }
-        if self.dice.chance(self.config.truncate) {
+        if len > 1 && self.dice.chance(self.config.truncate) {
             self.counters.truncated += 1;
-            bytes.truncate(self.dice.below(len) as usize);
+            // Datagrams are never empty.
+            bytes.truncate(self.dice.below(len).max(1) as usize);
         }
     }
 
     /// When what leaves the queue at `left` arrives.
     fn travel(&mut self, left: Time) -> Time {
-        let jittered = left + self.config.delay + self.dice.up_to(self.config.jitter);
+        let jitter = self.dice.up_to(self.config.jitter);
+        self.counters.jittered += u64::from(!jitter.is_zero());
+        let jittered = left + self.config.delay + jitter;
         let in_order = jittered.max(self.last_arrival);
         if self.dice.chance(self.config.reorder.probability) {
             self.counters.reordered += 1;

@@ -1,19 +1,20 @@
 use std::collections::BTreeMap;
 
-use crate::event::Route;
 use crate::link::Link;
-use crate::{Dice, LinkConfig};
+use crate::path::{Node, Path, Place, Route, Stage};
+use crate::{Dice, Faults, LinkConfig};
 
-/// The links between hosts, one for each direction of each pair, made when first used.
+/// All links. Those of pairs of nodes, one for each direction, are made when first used; up- and downlinks
+/// when they are configured.
 #[derive(Debug)]
 pub(crate) struct Links {
     seed: u64,
     default: LinkConfig,
-    pairs: BTreeMap<(u32, u32), Pair>,
+    links: BTreeMap<Place, Placed>,
 }
 
 #[derive(Debug)]
-struct Pair {
+struct Placed {
     link: Link,
     /// Whether it has a configuration of its own.
     own: bool,
@@ -21,39 +22,68 @@ struct Pair {
 
 impl Links {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, default: LinkConfig::default(), pairs: BTreeMap::new() }
+        Self { seed, default: LinkConfig::default(), links: BTreeMap::new() }
     }
 
+    /// # Panics
+    /// When the configuration makes no sense.
     pub(crate) fn set_default(&mut self, config: LinkConfig) {
+        config.check();
         self.default = config;
-        for ((from, to), pair) in &mut self.pairs {
-            if !pair.own && from != to {
-                pair.link.configure(config);
+        for (place, placed) in &mut self.links {
+            if let Place::Between(Route { from, to }) = place
+                && !placed.own
+                && from != to
+            {
+                placed.link.configure(config);
             }
         }
     }
 
-    pub(crate) fn set(&mut self, route: Route, config: LinkConfig) {
-        let pair = self.pair(route);
-        pair.own = true;
-        pair.link.configure(config);
+    /// # Panics
+    /// When the configuration makes no sense.
+    pub(crate) fn set(&mut self, place: Place, config: LinkConfig) {
+        config.check();
+        let placed = self.placed(place);
+        placed.own = true;
+        placed.link.configure(config);
     }
 
-    pub(crate) fn find(&self, route: Route) -> Option<&Link> {
-        self.pairs.get(&(route.from.0, route.to.0)).map(|pair| &pair.link)
+    pub(crate) fn find(&self, place: Place) -> Option<&Link> {
+        self.links.get(&place).map(|placed| &placed.link)
     }
 
-    pub(crate) fn get(&mut self, route: Route) -> &mut Link {
-        &mut self.pair(route).link
+    pub(crate) fn between(&mut self, from: Node, to: Node) -> &mut Link {
+        &mut self.placed(Place::Between(Route { from, to })).link
     }
 
-    fn pair(&mut self, route: Route) -> &mut Pair {
-        let Self { seed, default, pairs } = self;
-        pairs.entry((route.from.0, route.to.0)).or_insert_with(|| {
-            // What a host sends to itself does not leave it.
-            let config = if route.from == route.to { LinkConfig::default() } else { *default };
-            let dice = dice(*seed, DiceOf::Between, route.from.0, route.to.0);
-            Pair { link: Link::new(config, dice), own: false }
+    /// The link at a stage of a path, if there is one.
+    pub(crate) fn at(&mut self, path: Path, stage: Stage) -> Option<&mut Link> {
+        match path.place(stage)? {
+            place @ Place::Between(_) => Some(&mut self.placed(place).link),
+            place => self.links.get_mut(&place).map(|placed| &mut placed.link),
+        }
+    }
+
+    pub(crate) fn add_faults(&self, faults: &mut Faults) {
+        for placed in self.links.values() {
+            placed.link.counters.add_faults(faults);
+        }
+    }
+
+    fn placed(&mut self, place: Place) -> &mut Placed {
+        let Self { seed, default, links } = self;
+        links.entry(place).or_insert_with(|| {
+            let (config, dice) = match place {
+                Place::Up(node) => (LinkConfig::default(), dice(*seed, DiceOf::Uplink, node.number(), 0)),
+                Place::Down(node) => (LinkConfig::default(), dice(*seed, DiceOf::Downlink, node.number(), 0)),
+                Place::Between(Route { from, to }) => {
+                    // What a host sends to itself does not leave it.
+                    let config = if from == to { LinkConfig::default() } else { *default };
+                    (config, dice(*seed, DiceOf::Between, from.number(), to.number()))
+                }
+            };
+            Placed { link: Link::new(config, dice), own: false }
         })
     }
 }
@@ -65,9 +95,10 @@ pub(crate) enum DiceOf {
     Uplink,
     Downlink,
     Host,
+    Nat,
 }
 
-/// The dice of something that belongs to one or two hosts.
-pub(crate) fn dice(seed: u64, of: DiceOf, host: u32, other: u32) -> Dice {
-    Dice::new(seed, (of as u64) << 60 | u64::from(host) << 30 | u64::from(other))
+/// The dice of something that belongs to one or two nodes.
+pub(crate) fn dice(seed: u64, of: DiceOf, node: u32, other: u32) -> Dice {
+    Dice::new(seed, (of as u64) << 60 | u64::from(node) << 30 | u64::from(other))
 }

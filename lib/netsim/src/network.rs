@@ -1,5 +1,8 @@
 mod actions;
 mod datagrams;
+mod hosts;
+mod nats;
+mod paths;
 mod run;
 mod segments;
 mod streams;
@@ -7,22 +10,24 @@ mod streams;
 use core::any::Any;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
 use std::thread;
 
-use rtmfp_base::{Arena, Batch, Input, Service, Time};
+use rtmfp_base::{Arena, Batch, Input, Service, StreamId, Time};
 
+use crate::capture::Captures;
 use crate::conn::{Conn, ConnKind};
-use crate::event::{Event, Life, Packet, PacketKind, Queue, Route, Segment, SegmentKind, Stage};
-use crate::host::{Host, State, Streams, Timer, Work};
-use crate::link::Link;
-use crate::links::{DiceOf, Links, dice};
-use crate::ports::Ports;
+use crate::event::{Packet, PacketKind, Queue, Segment, SegmentKind};
+use crate::host::{Host, State};
+use crate::links::Links;
+use crate::nat::Nat;
+use crate::path::{NatId, Node};
 use crate::trace::{Log, Trace};
-use crate::{Config, HostId, JobModel, LinkConfig, LinkCounters};
+use crate::{Config, Fault, Faults, HostId, seeds};
 
 /// Hosts, the links between them, and virtual time.
 ///
-/// Methods that take a [`HostId`] expect one that [`Network::add_host`] of the same network gave.
+/// Methods that take a [`HostId`] or a [`NatId`] expect one that the same network gave.
 ///
 /// A network that is dropped while its thread panics prints its seed and time.
 #[derive(Debug)]
@@ -32,19 +37,26 @@ pub struct Network {
     now: Time,
     queue: Queue,
     hosts: Vec<Host>,
+    nats: Vec<Nat>,
     /// Those to be polled.
     touched: VecDeque<HostId>,
-    by_ip: BTreeMap<IpAddr, HostId>,
+    /// Who has an address in the network behind a NAT box, or in the public one.
+    by_ip: BTreeMap<(Option<NatId>, IpAddr), Node>,
     names: BTreeMap<String, Vec<IpAddr>>,
     links: Links,
     packets: Arena<PacketKind, Packet>,
+    /// Datagrams sent so far.
+    sent: u32,
     segments: Arena<SegmentKind, Segment>,
     conns: Arena<ConnKind, Conn>,
     /// Buffers to use again.
     buffers: Vec<Vec<u8>>,
     batch: Batch,
+    /// Those that did not happen on links.
+    faults: Faults,
     trace: Trace,
     log: Log,
+    captures: Captures,
 }
 
 /// Buffers that are kept for reuse.
@@ -63,24 +75,30 @@ impl Network {
     pub fn with_config(seed: u64, config: Config) -> Self {
         let streams = &config.streams;
         assert!(streams.send_buffer > 0 && streams.receive_buffer > 0 && streams.segment > 0, "{streams:?}");
-        Self {
+        let mut network = Self {
             seed,
             config,
             now: Time::ZERO,
             queue: Queue::default(),
             hosts: Vec::new(),
+            nats: Vec::new(),
             touched: VecDeque::new(),
             by_ip: BTreeMap::new(),
             names: BTreeMap::new(),
             links: Links::new(seed),
             packets: Arena::new(),
+            sent: 0,
             segments: Arena::new(),
             conns: Arena::new(),
             buffers: Vec::new(),
             batch: Batch::default(),
+            faults: Faults::default(),
             trace: Trace::new(),
             log: Log::default(),
-        }
+            captures: Captures::default(),
+        };
+        seeds::watch(&mut network);
+        network
     }
 
     /// The seed.
@@ -88,7 +106,7 @@ impl Network {
         self.seed
     }
 
-    /// The time.
+    /// The time. A host's clock shows another one if its [pace](Self::set_clock_pace) was changed.
     pub fn now(&self) -> Time {
         self.now
     }
@@ -98,56 +116,41 @@ impl Network {
         self.trace.hash()
     }
 
+    /// How often each kind of fault fired so far, everywhere.
+    pub fn faults(&self) -> Faults {
+        let mut faults = self.faults.clone();
+        self.links.add_faults(&mut faults);
+        for nat in &self.nats {
+            faults.add(Fault::NatRefused, nat.counters.refused);
+            faults.add(Fault::HairpinRefused, nat.counters.hairpins_refused);
+            faults.add(Fault::NatExpired, nat.counters.expired);
+            faults.add(Fault::NatRebound, nat.counters.rebound);
+        }
+        faults
+    }
+
     /// Writes a line of text for each thing that happens from now on.
     pub fn log_to(&mut self, sink: impl FnMut(Time, &str) + 'static) {
-        self.log.set(Box::new(sink));
+        self.log.add(Box::new(sink));
     }
 
-    // Hosts.
-
-    /// Adds a host that runs a service. It is polled for the first time when the network runs next.
+    /// Writes a packet capture of all datagrams from now on, to be opened with Wireshark or tshark: in the
+    /// format of libpcap, with IP and UDP headers made up for it. Byte streams are not in it.
+    ///
+    /// Each datagram is in it as it leaves the sender's host, and again as it reaches the receiver's, if it
+    /// does. The filters `ip.ttl == 64` and `ip.ttl < 64` (with IPv6 `ipv6.hlim`) tell the two apart: links
+    /// between hosts are one hop, and NAT boxes another one each. Both, and copies, have the same
+    /// identification (with IPv6: flow label), the number of the datagram. Checksums are those of the bytes as
+    /// they are at that place, damaged or not. A datagram that arrives is in the capture even if it does not
+    /// fit the receive buffer or its port is closed.
+    ///
+    /// The network writes in small pieces and flushes nothing: a file wants a [`BufWriter`](std::io::BufWriter),
+    /// and is complete when the network is dropped.
     ///
     /// # Panics
-    /// When another host has one of the addresses.
-    pub fn add_host(&mut self, name: &str, ips: &[IpAddr], service: Box<dyn Service>) -> HostId {
-        let id = HostId(u32::try_from(self.hosts.len()).expect("fewer than 2^32 hosts"));
-        self.hosts.push(Host {
-            name: name.to_owned(),
-            life: Life { host: id, number: 0 },
-            ips: Vec::new(),
-            service,
-            state: State::Running,
-            timer: Timer::default(),
-            touched: false,
-            work: Work::default(),
-            sockets: Ports::new(),
-            listeners: Ports::new(),
-            streams: Streams::default(),
-            jobs: self.config.jobs,
-            dice: dice(self.seed, DiceOf::Host, id.0, 0),
-            uplink: None,
-            downlink: None,
-            parked: Vec::new(),
-            announcements: Vec::new(),
-        });
-        self.set_addresses(id, ips);
-        self.touch(id);
-        id
-    }
-
-    /// Gives a host other addresses, as when it moves to another network. Sockets bound to a wildcard address
-    /// go on with the new ones; those bound to an old one get nothing any more.
-    ///
-    /// # Panics
-    /// When another host has one of the addresses.
-    pub fn set_addresses(&mut self, host: HostId, ips: &[IpAddr]) {
-        self.by_ip.retain(|_, owner| *owner != host);
-        for ip in ips {
-            assert!(!ip.is_loopback() && !ip.is_unspecified(), "{ip} is no address of its own");
-            let before = self.by_ip.insert(*ip, host);
-            assert_eq!(before, None, "{ip} has a host already");
-        }
-        self.host_mut(host).ips = ips.to_vec();
+    /// When writing fails, also later.
+    pub fn capture_to(&mut self, sink: impl Write + 'static) {
+        self.captures.add(Box::new(sink));
     }
 
     /// Makes an address known under a name. No addresses: the name is unknown again.
@@ -205,140 +208,9 @@ impl Network {
         }
     }
 
-    /// Switches a host off. It answers nothing any more, and the peers of its byte streams are not told: they
-    /// hold streams that are half open until [`StreamConfig::dead_after`](crate::StreamConfig::dead_after).
-    pub fn vanish(&mut self, host: HostId) {
-        let now = self.now;
-        self.log.line(now, || format!("{} vanishes", self.hosts[host.0 as usize].name));
-        self.drop_ends(host);
-        let host = self.host_mut(host);
-        host.state = State::Vanished;
-        host.life.number += 1;
-        host.timer = Timer::default();
-        host.sockets.clear();
-        host.listeners.clear();
-        host.streams.by_id.clear();
-        host.streams.to_fill.clear();
-        self.find_cuts();
-    }
-
-    /// Switches a host on again, with a new service that knows nothing of the old one. A host that was running
-    /// [vanishes](Self::vanish) first. Peers that send, or probe, on streams of its former life learn that
-    /// these are gone.
-    pub fn restart(&mut self, id: HostId, service: Box<dyn Service>) {
-        self.vanish(id);
-        let host = self.host_mut(id);
-        host.service = service;
-        host.state = State::Running;
-        let parked = core::mem::take(&mut host.parked);
-        self.touch(id);
-        self.find_cuts();
-        self.probe(id);
-        for segment in parked {
-            self.queue.push(self.now, Event::Segment(segment, Stage::Arrived));
-        }
-    }
-
-    /// Sets what becomes of a host's jobs.
-    pub fn set_jobs(&mut self, host: HostId, jobs: JobModel) {
-        self.host_mut(host).jobs = jobs;
-    }
-
-    // Links.
-
-    /// Configures all links between hosts that are not configured by [`Network::set_link`], those of hosts
-    /// still to be added too.
-    ///
-    /// # Panics
-    /// As [`Network::set_link`].
-    pub fn set_default_link(&mut self, config: LinkConfig) {
-        config.check();
-        self.links.set_default(config);
-    }
-
-    /// Configures the link from one host to another. The other direction has a link of its own. A link may be
-    /// changed at any time; what travels on it stays as it is, so a shorter delay lets datagrams overtake.
-    ///
-    /// # Panics
-    /// When a probability is not between 0 and 1, or the rate is zero.
-    pub fn set_link(&mut self, from: HostId, to: HostId, config: LinkConfig) {
-        config.check();
-        self.links.set(Route { from, to }, config);
-    }
-
-    /// Configures the links of two hosts in both directions alike.
-    ///
-    /// # Panics
-    /// As [`Network::set_link`].
-    pub fn set_links(&mut self, a: HostId, b: HostId, config: LinkConfig) {
-        self.set_link(a, b, config);
-        self.set_link(b, a, config);
-    }
-
-    /// Configures the link that all a host sends passes first.
-    ///
-    /// # Panics
-    /// As [`Network::set_link`].
-    pub fn set_uplink(&mut self, host: HostId, config: LinkConfig) {
-        config.check();
-        let seed = self.seed;
-        let link = &mut self.host_mut(host).uplink;
-        link.get_or_insert_with(|| Link::new(config, dice(seed, DiceOf::Uplink, host.0, 0)))
-            .configure(config);
-    }
-
-    /// Configures the link that all a host receives passes last.
-    ///
-    /// # Panics
-    /// As [`Network::set_link`].
-    pub fn set_downlink(&mut self, host: HostId, config: LinkConfig) {
-        config.check();
-        let seed = self.seed;
-        let link = &mut self.host_mut(host).downlink;
-        link.get_or_insert_with(|| Link::new(config, dice(seed, DiceOf::Downlink, host.0, 0)))
-            .configure(config);
-    }
-
-    /// Blocks the link from one host to another: datagrams vanish, byte streams stand still and die if it
-    /// lasts.
-    pub fn block(&mut self, from: HostId, to: HostId) {
-        self.links.get(Route { from, to }).block();
-        self.find_cuts();
-    }
-
-    /// Ends [`Network::block`].
-    pub fn unblock(&mut self, from: HostId, to: HostId) {
-        for segment in self.links.get(Route { from, to }).unblock() {
-            self.segment_waited(segment, Stage::Between);
-        }
-        self.find_cuts();
-    }
-
-    /// Blocks the links between two hosts in both directions.
-    pub fn partition(&mut self, a: HostId, b: HostId) {
-        self.block(a, b);
-        self.block(b, a);
-    }
-
-    /// Ends [`Network::partition`].
-    pub fn heal(&mut self, a: HostId, b: HostId) {
-        self.unblock(a, b);
-        self.unblock(b, a);
-    }
-
-    /// What the link from one host to another did.
-    pub fn link(&self, from: HostId, to: HostId) -> LinkCounters {
-        self.links.find(Route { from, to }).map_or_else(LinkCounters::default, |link| link.counters)
-    }
-
-    /// What a host's uplink did.
-    pub fn uplink(&self, host: HostId) -> LinkCounters {
-        self.host(host).uplink.as_ref().map_or_else(LinkCounters::default, |link| link.counters)
-    }
-
-    /// What a host's downlink did.
-    pub fn downlink(&self, host: HostId) -> LinkCounters {
-        self.host(host).downlink.as_ref().map_or_else(LinkCounters::default, |link| link.counters)
+    /// The byte streams that a host's service has, in the order of their numbers.
+    pub fn streams(&self, host: HostId) -> impl Iterator<Item = StreamId> {
+        self.host(host).streams.by_id.keys().copied()
     }
 
     fn host(&self, id: HostId) -> &Host {
@@ -349,25 +221,16 @@ impl Network {
         &mut self.hosts[id.0 as usize]
     }
 
-    /// The first stage from this one on that has a link, and the stage behind it.
-    fn next_link(&mut self, route: Route, mut stage: Stage) -> Option<(Stage, Stage)> {
-        loop {
-            let next = stage.next()?;
-            if self.link_at(route, stage).is_some() {
-                return Some((stage, next));
-            }
-            stage = next;
-        }
+    fn nat_box(&self, id: NatId) -> &Nat {
+        &self.nats[id.0 as usize]
     }
 
-    /// The link at a stage of a route, if there is one.
-    fn link_at(&mut self, route: Route, stage: Stage) -> Option<&mut Link> {
-        match stage {
-            Stage::Uplink if route.from != route.to => self.host_mut(route.from).uplink.as_mut(),
-            Stage::Downlink if route.from != route.to => self.host_mut(route.to).downlink.as_mut(),
-            Stage::Between => Some(self.links.get(route)),
-            Stage::Uplink | Stage::Downlink | Stage::Arrived => None,
-        }
+    fn nat_box_mut(&mut self, id: NatId) -> &mut Nat {
+        &mut self.nats[id.0 as usize]
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        self.faults.add(fault, 1);
     }
 
     fn buffer(&mut self) -> Vec<u8> {

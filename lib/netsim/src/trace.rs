@@ -139,23 +139,27 @@ type Sink = Box<dyn FnMut(Time, &str)>;
 
 /// Where the text log goes, if anywhere.
 #[derive(Default)]
-pub(crate) struct Log(Option<Sink>);
+pub(crate) struct Log(Vec<Sink>);
 
 impl Log {
-    pub(crate) fn set(&mut self, sink: Sink) {
-        self.0 = Some(sink);
+    pub(crate) fn add(&mut self, sink: Sink) {
+        self.0.push(sink);
     }
 
     /// Logs a line, which is made only if somebody wants it.
     pub(crate) fn line(&mut self, now: Time, line: impl FnOnce() -> String) {
-        if let Some(sink) = &mut self.0 {
-            sink(now, &line());
+        if self.0.is_empty() {
+            return;
+        }
+        let line = line();
+        for sink in &mut self.0 {
+            sink(now, &line);
         }
     }
 }
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Log(on)" } else { "Log(off)" })
+        write!(f, "Log({})", self.0.len())
     }
 }

@@ -61,7 +61,8 @@ pub struct SessionConfig {
     pub idle_limit: Duration,
     /// Differentiated services code point of its packets, 0 to 63.
     pub dscp: u8,
-    /// Bytes of received messages and fragments that all its flows may hold together.
+    /// Bytes of received messages and fragments that all its flows may hold together. As much again is for the flows
+    /// themselves and their holes: some 400 bytes a flow, 32 a hole.
     pub receive_limit: usize,
 }
 

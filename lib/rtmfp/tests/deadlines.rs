@@ -74,7 +74,7 @@ fn a_message_not_begun_in_time_leaves_no_trace() {
     hands.run_millis(49);
     assert!(ended(&hands).is_empty());
     hands.run_millis(2);
-    assert_eq!(ended(&hands)[&late], false);
+    assert!(!ended(&hands)[&late]);
     assert!(hands.ends[0].receipt(late).is_none());
     lose_nothing(&mut hands);
     hands.run_millis(3000);
@@ -95,7 +95,7 @@ fn a_message_that_was_begun_in_time_may_take_longer() {
     lose_nothing(&mut hands);
     hands.run_millis(3000);
     assert_eq!(lengths(&hands, offered), [1, 20_000]);
-    assert_eq!(ended(&hands)[&begun], true);
+    assert!(ended(&hands)[&begun]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_message_not_delivered_in_time_is_given_up_and_the_next_ones_come() {
         hands.run_millis(99);
         assert!(ended(&hands).is_empty());
         hands.run_millis(2);
-        assert_eq!(ended(&hands)[&late], false);
+        assert!(!ended(&hands)[&late]);
         lose_nothing(&mut hands);
         hands.run_millis(3000);
         assert_eq!(lengths(&hands, offered), if later { vec![1, 3] } else { vec![1] });
@@ -161,7 +161,7 @@ fn best_effort_is_sent_once() {
     assert_eq!(lengths(&hands, offered), [1, 3, 4, 5]);
     let all = ended(&hands);
     assert_eq!((all.len(), all.values().filter(|delivered| **delivered).count()), (4, 3));
-    assert_eq!(all[&lost], false);
+    assert!(!all[&lost]);
     let data = hands.packets(0).into_iter().flat_map(|(.., seen)| seen);
     let twice = data.filter(|chunk| matches!(chunk, Seen::Data { sequence: 2, len: 1.., .. })).count();
     assert_eq!(twice, 1);
@@ -182,7 +182,7 @@ fn an_application_can_abandon_a_message_at_any_time() {
     let under_way = hands.write_with(flow, 9, &notify()).expect("a receipt");
     hands.run_millis(1500);
     assert_eq!(lengths(&hands, offered), [1, 20_000, 2, 4, 5, 9]);
-    assert_eq!(ended(&hands)[&under_way], true);
+    assert!(ended(&hands)[&under_way]);
     lose_data(&mut hands);
     let lost = hands.write_with(flow, 10, &notify()).expect("a receipt");
     hands.run(MILLI);
@@ -192,7 +192,7 @@ fn an_application_can_abandon_a_message_at_any_time() {
     hands.write(flow, 11);
     hands.run_millis(1500);
     assert_eq!(lengths(&hands, offered), [1, 20_000, 2, 4, 5, 9, 11]);
-    assert_eq!(ended(&hands)[&lost], false);
+    assert!(!ended(&hands)[&lost]);
 }
 
 #[test]
@@ -213,12 +213,12 @@ fn deadlines_can_be_moved_both_ways() {
     let now = hands.now;
     hands.ends[0].receipt(past).expect("one").set_deadlines(now, Time::ZERO, Time::MAX);
     hands.run_millis(0);
-    assert_eq!(ended(&hands)[&past], false);
+    assert!(!ended(&hands)[&past]);
     hands.run_millis(200);
     lose_nothing(&mut hands);
     hands.run_millis(3000);
     assert_eq!(lengths(&hands, offered), [1, 20_000, 3]);
-    assert_eq!(ended(&hands)[&later], true);
+    assert!(ended(&hands)[&later]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use common::{endpoint, numbered};
 use hand::{A, B, DELAY, Forger, Hands, deliver, transmits};
 use rtmfp::crypto::{DEFAULT_KEY, KeyId};
 use rtmfp::wire::unscramble;
-use rtmfp::{Config, Event, FlowSpec, Holdings, Priority, RecvFlowId, SendFlowId, Shutdown};
+use rtmfp::{Config, Event, FlowSpec, Holdings, Priority, SendFlowId, Shutdown};
 use rtmfp_base::{Message, Tag, WriteOptions};
 use rtmfp_netsim::{Dice, for_each_seed};
 
@@ -20,20 +20,12 @@ struct Talk {
     hands: Hands,
     flows: [Vec<SendFlowId>; 2],
     written: [u64; 2],
-    received: [BTreeMap<RecvFlowId, Vec<Vec<u8>>>; 2],
-    handled: [usize; 2],
 }
 
 impl Talk {
     fn new(seed: u64) -> Self {
         let [a, b] = [endpoint("a", seed, Config::default()), endpoint("b", seed + 1, Config::default())];
-        let mut talk = Self {
-            hands: Hands::new(a, b),
-            flows: Default::default(),
-            written: [0; 2],
-            received: Default::default(),
-            handled: [0; 2],
-        };
+        let mut talk = Self { hands: Hands::new(a, b), flows: Default::default(), written: [0; 2] };
         for _ in 0..2 {
             let now = talk.hands.now;
             let flow = talk.hands.ends[0].open_flow(now, b"b", Self::spec(), Tag(7)).expect("a flow");
@@ -69,23 +61,6 @@ impl Talk {
         }
     }
 
-    /// Lets time pass and reads what came.
-    fn run(&mut self, duration: Duration) {
-        self.hands.run(duration);
-        let now = self.hands.now;
-        for end in 0..2 {
-            let fresh = self.hands.events[end][self.handled[end]..].to_vec();
-            self.handled[end] += fresh.len();
-            for event in fresh {
-                let Event::Readable { flow, .. } = event else { continue };
-                while let Some(read) = self.hands.ends[end].recv_flow(flow).and_then(|mut f| f.read(now)) {
-                    self.received[end].entry(flow).or_default().push(read.bytes.to_vec());
-                }
-            }
-        }
-        self.hands.poll();
-    }
-
     /// Puts a datagram in front of an end.
     fn inject(&mut self, end: usize, bytes: &[u8]) {
         let now = self.hands.now;
@@ -95,11 +70,11 @@ impl Talk {
 
     fn assert_all_arrived_once(&self) {
         for (end, other) in [(0, 1), (1, 0)] {
-            assert_eq!(self.received[end].len(), 2);
-            for messages in self.received[end].values() {
+            assert_eq!(self.hands.received[end].len(), 2);
+            for messages in self.hands.received[end].values() {
                 assert_eq!(messages.len() as u64, self.written[other]);
                 for (number, message) in (0..).zip(messages) {
-                    assert_eq!(message[..8], u64::to_be_bytes(number));
+                    assert_eq!(message.bytes[..8], u64::to_be_bytes(number));
                 }
             }
         }
@@ -129,14 +104,14 @@ fn packets_that_come_again_at_any_time_deliver_nothing_twice() {
         for _ in 0..40 {
             talk.write(0);
             talk.write(1);
-            talk.run(DELAY);
+            talk.hands.run(DELAY);
             for _ in 0..20 {
                 let index = dice.below(talk.hands.sent.len() as u64) as usize;
                 let (_, end, datagram) = talk.hands.sent[index].clone();
                 talk.inject(1 - end, &datagram.bytes);
             }
         }
-        talk.run(Duration::from_secs(10));
+        talk.hands.run(Duration::from_secs(10));
         talk.assert_all_arrived_once();
         talk.assert_ends_clean();
     });
@@ -152,8 +127,9 @@ fn damaged_packets_are_dropped_and_harm_nothing() {
             talk.write(0);
             talk.write(1);
             let from = talk.hands.sent.len();
-            talk.run(DELAY);
-            for (_, end, datagram) in talk.hands.sent[from..].to_vec() {
+            talk.hands.run(DELAY);
+            let fresh = talk.hands.sent[from..].to_vec();
+            for (_, end, datagram) in fresh {
                 let mut bytes = datagram.bytes.clone();
                 damage(&mut dice, &mut bytes);
                 if bytes != datagram.bytes {
@@ -161,7 +137,7 @@ fn damaged_packets_are_dropped_and_harm_nothing() {
                 }
             }
         }
-        talk.run(Duration::from_secs(10));
+        talk.hands.run(Duration::from_secs(10));
         let refused = |end: usize| {
             let stats = talk.hands.ends[end].stats();
             stats.unauthentic_packets + stats.unknown_sessions
@@ -203,8 +179,9 @@ fn authentic_packets_with_any_contents_neither_panic_nor_pile_up() {
             talk.write(0);
             talk.write(1);
             let from = talk.hands.sent.len();
-            talk.run(DELAY);
-            for (_, end, datagram) in talk.hands.sent[from..].to_vec() {
+            talk.hands.run(DELAY);
+            let fresh = talk.hands.sent[from..].to_vec();
+            for (_, end, datagram) in fresh {
                 let Some(id) = unscramble(&datagram.bytes) else { continue };
                 let mut clear = datagram.bytes[8..datagram.bytes.len() - 2].to_vec();
                 damage(&mut dice, &mut clear);
@@ -228,7 +205,7 @@ fn authentic_packets_with_any_contents_neither_panic_nor_pile_up() {
                 assert!(held.held_timers <= held.held_sessions);
             }
         }
-        talk.run(Duration::from_secs(5));
+        talk.hands.run(Duration::from_secs(5));
         talk.assert_ends_clean();
     });
 }
@@ -246,7 +223,8 @@ fn startup_packets_with_any_contents_neither_panic_nor_pile_up() {
         for _ in 0..10 {
             let from = hands.sent.len();
             hands.run(DELAY / 2);
-            for (_, end, datagram) in hands.sent[from..].to_vec() {
+            let fresh = hands.sent[from..].to_vec();
+            for (_, end, datagram) in fresh {
                 for _ in 0..5 {
                     let Some(id) = unscramble(&datagram.bytes) else { continue };
                     let mut clear = datagram.bytes[8..datagram.bytes.len() - 2].to_vec();

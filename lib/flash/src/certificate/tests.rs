@@ -73,7 +73,7 @@ fn keys_are_either_static_or_ephemeral() {
     }
 }
 
-#[cfg(feature = "openssl")]
+#[cfg(any(feature = "openssl", feature = "rustcrypto"))]
 mod fingerprints {
     use super::*;
     use crate::{Epd, Fingerprint};

@@ -13,8 +13,9 @@ use rtmfp::crypto::{
 
 use self::component::{Component, Writer};
 use self::key_pair::{DRAWS, Exponent, KeyPair};
+use crate::backend::Library;
 use crate::session::{Keys, LogEntry, Session};
-use crate::{Certificate, Group};
+use crate::{Backend, Certificate, Group};
 
 pub(crate) use self::component::RANDOMNESS;
 pub use self::key_pair::StaticKeys;
@@ -24,6 +25,7 @@ pub use self::negotiation::{Policy, Wish};
 /// What the near end brings into each key agreement.
 #[derive(Debug)]
 pub(crate) struct Near {
+    pub(crate) backend: Backend,
     pub(crate) keys: NearKeys,
     pub(crate) policy: Policy,
     /// Whether lines for the key log are wanted.
@@ -77,7 +79,12 @@ impl Source {
     }
 
     /// The pair; what the far end needs to know of it goes into the component.
-    fn into_pair(self, component: &mut Writer, role: Role) -> Result<Arc<KeyPair>, KeyingError> {
+    fn into_pair(
+        self,
+        component: &mut Writer,
+        role: Role,
+        backend: Backend,
+    ) -> Result<Arc<KeyPair>, KeyingError> {
         match self {
             Self::Static(pair, randomness) => {
                 if role == Role::Initiator {
@@ -88,8 +95,8 @@ impl Source {
             }
             Self::Ephemeral(group, exponents) => {
                 let pair = match <[Exponent; 1]>::try_from(exponents) {
-                    Ok([exponent]) => KeyPair::new(group, exponent)?,
-                    Err(exponents) => KeyPair::of_full_length(group, exponents)?,
+                    Ok([exponent]) => KeyPair::new(group, exponent, backend)?,
+                    Err(exponents) => KeyPair::of_full_length(group, exponents, backend)?,
                 };
                 component.ephemeral_key(group, &pair.public);
                 Ok(Arc::new(pair))
@@ -110,6 +117,7 @@ struct Initiator {
     component: Vec<u8>,
     /// The far end's static public key.
     far_static: Option<Vec<u8>>,
+    backend: Backend,
     policy: Policy,
     log: bool,
 }
@@ -127,14 +135,14 @@ pub(crate) fn initiate(
         return Err(KeyingError::BadPublicKey);
     }
     let source = Source::new(&near.keys, group, 1, random)?;
-    let (policy, log) = (near.policy, near.log);
+    let (backend, policy, log) = (near.backend, near.policy, near.log);
     Ok(Box::new(move || {
         let mut writer = Writer::default();
-        let pair = source.into_pair(&mut writer, Role::Initiator)?;
+        let pair = source.into_pair(&mut writer, Role::Initiator, backend)?;
         writer.hmac(policy.hmac.flags(), policy.hmac_length);
         writer.sequence(policy.sequence_numbers.flags());
         let component = writer.0;
-        let secret = Initiator { pair, component: component.clone(), far_static, policy, log };
+        let secret = Initiator { pair, component: component.clone(), far_static, backend, policy, log };
         Ok(InitiatorOffer { component, secret: Arc::new(secret) })
     }))
 }
@@ -163,10 +171,11 @@ impl Initiator {
             (None, Some(_)) => return Err(KeyingError::BadComponent("public key of another group")),
             (None, None) => return Err(KeyingError::BadComponent("no public key")),
         };
-        let secret = self.pair.agree(far_public)?;
-        let keys = Keys::derive(&secret, &self.component, responder_component);
+        let secret = self.pair.agree(far_public, self.backend)?;
+        let library = self.backend.library();
+        let keys = Keys::derive(&secret, &self.component, responder_component, library);
         let log = LogEntry { end: "initiator", initiator_component: &self.component };
-        session_keys(&keys, &agreed, self.log.then_some(&log))
+        session_keys(&keys, &agreed, self.log.then_some(&log), library)
     }
 }
 
@@ -200,6 +209,7 @@ pub(crate) fn respond(
         hmac_length: near.policy.hmac_length,
         far_public: far_public.to_vec(),
         initiator_component: initiator_component.to_vec(),
+        backend: near.backend,
         log: near.log,
     };
     Ok(Box::new(move || responder.answer()))
@@ -212,6 +222,7 @@ struct Responder {
     hmac_length: u8,
     far_public: Vec<u8>,
     initiator_component: Vec<u8>,
+    backend: Backend,
     log: bool,
 }
 
@@ -225,12 +236,13 @@ impl Responder {
             writer.sequence(self.agreed.sequence.flags());
             writer.hmac(self.agreed.hmac.flags(), self.hmac_length);
         }
-        let pair = self.source.into_pair(&mut writer, Role::Responder)?;
+        let pair = self.source.into_pair(&mut writer, Role::Responder, self.backend)?;
         let component = writer.0;
-        let secret = pair.agree(&self.far_public)?;
-        let keys = Keys::derive(&secret, &component, &self.initiator_component);
+        let secret = pair.agree(&self.far_public, self.backend)?;
+        let library = self.backend.library();
+        let keys = Keys::derive(&secret, &component, &self.initiator_component, library);
         let log = LogEntry { end: "responder", initiator_component: &self.initiator_component };
-        let keys = session_keys(&keys, &self.agreed, self.log.then_some(&log))?;
+        let keys = session_keys(&keys, &self.agreed, self.log.then_some(&log), library)?;
         Ok(ResponderAnswer { component, keys })
     }
 }
@@ -239,7 +251,8 @@ fn session_keys(
     keys: &Keys,
     agreed: &Agreed,
     log: Option<&LogEntry<'_>>,
+    library: &dyn Library,
 ) -> Result<SessionKeys, KeyingError> {
-    let session: Box<dyn Any + Send> = Box::new(Session::new(keys, agreed, log)?);
+    let session: Box<dyn Any + Send> = Box::new(Session::new(keys, agreed, log, library)?);
     Ok(SessionKeys(session))
 }

@@ -7,14 +7,15 @@ use core::ops::Range;
 
 use rtmfp::crypto::{OpenError, Room};
 use rtmfp::wire::{Reader, vlu};
+use subtle::ConstantTimeEq;
 
 use self::checksum::{CHECKSUM, checksum};
 pub(crate) use self::window::ReplayWindow;
-use crate::backend::{BLOCK, Decryptor, Encryptor, Hmac, equal};
+use crate::backend::{BLOCK, Cipher, Hmac};
 
 /// A truncated HMAC.
 pub(crate) struct Mac {
-    pub(crate) hmac: Hmac,
+    pub(crate) hmac: Box<dyn Hmac>,
     pub(crate) len: u8,
 }
 
@@ -26,7 +27,7 @@ impl Mac {
 
 /// Seals the packets of one direction of a session.
 pub(crate) struct Sender {
-    pub(crate) cipher: Encryptor,
+    pub(crate) cipher: Box<dyn Cipher>,
     /// `None` for the checksum.
     pub(crate) mac: Option<Mac>,
     /// The next sequence number, where they are used.
@@ -79,7 +80,7 @@ impl Sender {
 
 /// Opens the packets of one direction of a session.
 pub(crate) struct Receiver {
-    pub(crate) cipher: Decryptor,
+    pub(crate) cipher: Box<dyn Cipher>,
     /// `None` for the checksum.
     pub(crate) mac: Option<Mac>,
     /// What was received, where sequence numbers are used.
@@ -95,7 +96,8 @@ impl Receiver {
         }
         if let Some(mac) = &self.mac {
             let (packet, tag) = packet.split_at(encrypted);
-            if !equal(&mac.hmac.of(&[packet])[..tag.len()], tag) {
+            let expected = &mac.hmac.of(&[packet])[..tag.len()];
+            if !bool::from(expected.ct_eq(tag)) {
                 return Err(OpenError::Forged);
             }
         }

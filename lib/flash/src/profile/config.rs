@@ -1,7 +1,7 @@
 use core::fmt;
 use std::sync::Arc;
 
-use crate::{Group, Policy, StaticKeys};
+use crate::{Backend, Group, Policy, StaticKeys};
 
 /// What a [`FlashProfile`](crate::FlashProfile) is made of. Begin with [`server`](Self::server) or
 /// [`client`](Self::client).
@@ -16,6 +16,9 @@ pub struct FlashConfig {
     pub keys: KeySource,
     /// How packets are to be protected.
     pub policy: Policy,
+    /// Which cryptographic library computes. What does not belong to a profile, that is [`StaticKeys`] and
+    /// [`Certificate::fingerprint`](crate::Certificate::fingerprint), is computed by the default one.
+    pub backend: Backend,
     /// Where the keys of sessions are told.
     pub key_log: Option<KeyLog>,
 }
@@ -33,7 +36,14 @@ impl FlashConfig {
     }
 
     fn new(keys: KeySource, ancillary: Ancillary) -> Self {
-        Self { hostname: None, ancillary, keys, policy: Policy::default(), key_log: None }
+        Self {
+            hostname: None,
+            ancillary,
+            keys,
+            policy: Policy::default(),
+            backend: Backend::default(),
+            key_log: None,
+        }
     }
 }
 
@@ -44,6 +54,7 @@ impl fmt::Debug for FlashConfig {
             .field("ancillary", &self.ancillary)
             .field("keys", &self.keys)
             .field("policy", &self.policy)
+            .field("backend", &self.backend)
             .field("key_log", &self.key_log.is_some())
             .finish()
     }

@@ -10,7 +10,7 @@ use rtmfp::crypto::{
 };
 use rtmfp_base::Arena;
 
-use crate::backend::{Failure, Hmac};
+use crate::backend::Failure;
 use crate::keying::{self, HMAC_LENGTHS, Near, NearKeys, RANDOMNESS};
 use crate::session::Session;
 use crate::{Certificate, CertificateParts, Epd, Fingerprint};
@@ -68,9 +68,15 @@ impl FlashProfile {
             certificate,
             fingerprint,
             ancillary: config.ancillary,
-            near: Near { keys, policy: config.policy, log: config.key_log.is_some() },
+            near: Near {
+                backend: config.backend,
+                keys,
+                policy: config.policy,
+                log: config.key_log.is_some(),
+            },
             key_log: config.key_log,
-            startup: Session::of_startup().map_err(|Failure(error)| ConfigError::Backend(error))?,
+            startup: Session::of_startup(config.backend.library())
+                .map_err(|Failure(error)| ConfigError::Backend(error))?,
             sessions: Arena::new(),
         })
     }
@@ -117,7 +123,7 @@ impl Profile for FlashProfile {
     }
 
     fn keyed_hash(&self, key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-        Hmac::new(key).of(parts)
+        self.near.backend.library().hmac_once(key, parts)
     }
 
     fn initiate(

@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use zeroize::Zeroizing;
 
-use crate::backend::{BLOCK, Decryptor, Encryptor, Failure, Hmac, sha256};
+use crate::backend::{BLOCK, Failure, Library};
 use crate::fingerprint::Hex;
 use crate::keying::{Agreed, Protection};
 use crate::packet::{Mac, Receiver, ReplayWindow, Sender};
@@ -23,11 +23,11 @@ pub(crate) type Secret = Zeroizing<[u8; 32]>;
 
 impl Session {
     /// The Default Session Key (RFC 7425 section 4.2).
-    pub(crate) fn of_startup() -> Result<Self, Failure> {
+    pub(crate) fn of_startup(library: &dyn Library) -> Result<Self, Failure> {
         const KEY: &[u8; BLOCK] = b"Adobe Systems 02";
         Ok(Self {
-            sender: Sender { cipher: Encryptor::new(KEY)?, mac: None, next: None },
-            receiver: Receiver { cipher: Decryptor::new(KEY)?, mac: None, window: None },
+            sender: Sender { cipher: library.encryptor(KEY)?, mac: None, next: None },
+            receiver: Receiver { cipher: library.decryptor(KEY)?, mac: None, window: None },
             near_nonce: Secret::default(),
             far_nonce: Secret::default(),
             log_line: None,
@@ -35,24 +35,29 @@ impl Session {
     }
 
     /// Puts the keys to work; `log` is the end of the session that writes them into the key log.
-    pub(crate) fn new(keys: &Keys, agreed: &Agreed, log: Option<&LogEntry<'_>>) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        keys: &Keys,
+        agreed: &Agreed,
+        log: Option<&LogEntry<'_>>,
+        library: &dyn Library,
+    ) -> Result<Self, Failure> {
         let mac = |key: &Secret, protection: Protection| {
-            protection.hmac_length.map(|len| Mac { hmac: Hmac::new(&key[..]), len })
+            protection.hmac_length.map(|len| Mac { hmac: library.hmac(&key[..]), len })
         };
         Ok(Self {
             sender: Sender {
-                cipher: Encryptor::new(aes_key(&keys.encrypt))?,
+                cipher: library.encryptor(aes_key(&keys.encrypt))?,
                 mac: mac(&keys.hmac_send, agreed.send),
                 next: agreed.send.sequence.then_some(0),
             },
             receiver: Receiver {
-                cipher: Decryptor::new(aes_key(&keys.decrypt))?,
+                cipher: library.decryptor(aes_key(&keys.decrypt))?,
                 mac: mac(&keys.hmac_receive, agreed.receive),
                 window: agreed.receive.sequence.then(ReplayWindow::default),
             },
             near_nonce: keys.near_nonce.clone(),
             far_nonce: keys.far_nonce.clone(),
-            log_line: log.map(|log| log.line(keys, agreed)),
+            log_line: log.map(|log| log.line(keys, agreed, library)),
         })
     }
 }
@@ -74,10 +79,15 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Derives the keys from the shared secret and the two keying components, as they were sent.
-    pub(crate) fn derive(secret: &[u8], near_component: &[u8], far_component: &[u8]) -> Self {
-        let secret = Hmac::new(secret);
+    pub(crate) fn derive(
+        secret: &[u8],
+        near_component: &[u8],
+        far_component: &[u8],
+        library: &dyn Library,
+    ) -> Self {
+        let secret = library.hmac(secret);
         let keyed = |message: &[u8]| Secret::new(secret.of(&[message]));
-        let salt = |key: &[u8], message: &[u8]| Secret::new(Hmac::new(key).of(&[message]));
+        let salt = |key: &[u8], message: &[u8]| Secret::new(library.hmac_once(key, &[message]));
         let encrypt = keyed(&salt(far_component, near_component)[..]);
         let decrypt = keyed(&salt(near_component, far_component)[..]);
         Self {
@@ -99,14 +109,14 @@ pub(crate) struct LogEntry<'a> {
 
 impl LogEntry<'_> {
     /// The line; its format is documented at [`KeyLog`](crate::KeyLog).
-    fn line(&self, keys: &Keys, agreed: &Agreed) -> Zeroizing<String> {
+    fn line(&self, keys: &Keys, agreed: &Agreed, library: &dyn Library) -> Zeroizing<String> {
         // Long enough never to grow, which would leave a copy behind.
         let mut line = Zeroizing::new(String::with_capacity(1024));
         let _ = write!(
             line,
             "RTMFP {} session={} near-nonce={} far-nonce={} encrypt={} decrypt={}",
             self.end,
-            Hex(&sha256(self.initiator_component)),
+            Hex(&library.sha256(self.initiator_component)),
             Hex(&keys.near_nonce[..]),
             Hex(&keys.far_nonce[..]),
             Hex(aes_key(&keys.encrypt)),

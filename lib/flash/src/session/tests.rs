@@ -1,6 +1,7 @@
 use rtmfp::crypto::{OpenError, Room};
 
 use super::*;
+use crate::Backend;
 use crate::fingerprint::unhex;
 use crate::keying::Wish;
 
@@ -10,15 +11,15 @@ const PACKET: &str = "8d0091008c100010800201010500544304000068656c6c6f";
 const SESSION_ID: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 
 /// The keys of the initiator, or of the responder.
-fn keys(is_initiator: bool) -> Keys {
+fn keys(is_initiator: bool, backend: Backend) -> Keys {
     let secret: Vec<u8> = (1..=128).collect();
     let (near, far) = if is_initiator { (SKIC, SKRC) } else { (SKRC, SKIC) };
-    Keys::derive(&secret, &unhex(near), &unhex(far))
+    Keys::derive(&secret, &unhex(near), &unhex(far), backend.library())
 }
 
 /// Initiator and responder of a session that is protected alike in both directions; the initiator's next packet
 /// has that sequence number.
-fn sessions(hmac_length: Option<u8>, sequence: Option<u64>) -> (Session, Session) {
+fn sessions(hmac_length: Option<u8>, sequence: Option<u64>, backend: Backend) -> (Session, Session) {
     let protection = Protection { hmac_length, sequence: sequence.is_some() };
     let agreed = Agreed {
         hmac: Wish::OFFERED,
@@ -27,9 +28,11 @@ fn sessions(hmac_length: Option<u8>, sequence: Option<u64>) -> (Session, Session
         receive: protection,
         least_answer: false,
     };
-    let mut initiator = Session::new(&keys(true), &agreed, None).unwrap();
+    let session =
+        |is_initiator| Session::new(&keys(is_initiator, backend), &agreed, None, backend.library()).unwrap();
+    let (mut initiator, responder) = (session(true), session(false));
     initiator.sender.next = sequence;
-    (initiator, Session::new(&keys(false), &agreed, None).unwrap())
+    (initiator, responder)
 }
 
 fn seal(session: &mut Session, clear: &[u8]) -> Vec<u8> {
@@ -42,41 +45,43 @@ fn seal(session: &mut Session, clear: &[u8]) -> Vec<u8> {
 
 #[test]
 fn keys_and_nonces_are_derived_from_the_secret_and_both_components() {
-    let (at_initiator, at_responder) = (keys(true), keys(false));
-    for (near, far, expected) in [
-        (
-            &at_initiator.near_nonce,
-            &at_responder.far_nonce,
-            "9fc44dede791b7121c504a7024e0ed2af65f053ddecd9e870694bad693bed113",
-        ),
-        (
-            &at_initiator.far_nonce,
-            &at_responder.near_nonce,
-            "6282d8ad29948535da460277d61f35d511b7d450c96b8a2bf367dbfdd139b1db",
-        ),
-        (
-            &at_initiator.encrypt,
-            &at_responder.decrypt,
-            "cf97e3736427ce5316f773feda050fa9ff13e3e56ce020c9eb3b4ef759fcb324",
-        ),
-        (
-            &at_initiator.decrypt,
-            &at_responder.encrypt,
-            "4ded84e52715495461b29facfea24073ee485e92fdaed3c35b2fb4ae9bf817f2",
-        ),
-        (
-            &at_initiator.hmac_send,
-            &at_responder.hmac_receive,
-            "4501eb17c91aec640fa96817f4d2aca89ab25760e6dd18bb770f6b7ad0f7b2b5",
-        ),
-        (
-            &at_initiator.hmac_receive,
-            &at_responder.hmac_send,
-            "7874ccbeb8a1634e8e74aad4f345b7592a21d827f9256d05f4e9a72d4abcadae",
-        ),
-    ] {
-        assert_eq!(near[..], unhex(expected));
-        assert_eq!(near, far);
+    for backend in Backend::ALL {
+        let (at_initiator, at_responder) = (keys(true, *backend), keys(false, *backend));
+        for (near, far, expected) in [
+            (
+                &at_initiator.near_nonce,
+                &at_responder.far_nonce,
+                "9fc44dede791b7121c504a7024e0ed2af65f053ddecd9e870694bad693bed113",
+            ),
+            (
+                &at_initiator.far_nonce,
+                &at_responder.near_nonce,
+                "6282d8ad29948535da460277d61f35d511b7d450c96b8a2bf367dbfdd139b1db",
+            ),
+            (
+                &at_initiator.encrypt,
+                &at_responder.decrypt,
+                "cf97e3736427ce5316f773feda050fa9ff13e3e56ce020c9eb3b4ef759fcb324",
+            ),
+            (
+                &at_initiator.decrypt,
+                &at_responder.encrypt,
+                "4ded84e52715495461b29facfea24073ee485e92fdaed3c35b2fb4ae9bf817f2",
+            ),
+            (
+                &at_initiator.hmac_send,
+                &at_responder.hmac_receive,
+                "4501eb17c91aec640fa96817f4d2aca89ab25760e6dd18bb770f6b7ad0f7b2b5",
+            ),
+            (
+                &at_initiator.hmac_receive,
+                &at_responder.hmac_send,
+                "7874ccbeb8a1634e8e74aad4f345b7592a21d827f9256d05f4e9a72d4abcadae",
+            ),
+        ] {
+            assert_eq!(near[..], unhex(expected), "{backend:?}");
+            assert_eq!(near, far);
+        }
     }
 }
 
@@ -111,22 +116,28 @@ fn packets_are_sealed_as_others_do_in_all_modes() {
             "e54ac1629ea9c3ce69d754d4336b9e850c6d05fd71fdceb66902aa4ddbeaf93ab443f1caeaa56c0f",
         ),
     ] {
-        let (mut initiator, mut responder) = sessions(hmac_length, sequence);
-        let clear = unhex(PACKET);
-        let mut packet = seal(&mut initiator, &clear);
-        let id: Vec<u8> = (0..4).map(|at| SESSION_ID[at] ^ packet[at] ^ packet[at + 4]).collect();
-        assert_eq!([id, packet.clone()].concat(), unhex(expected), "{hmac_length:?} {sequence:?}");
-        let range = responder.receiver.open(&mut packet).unwrap();
-        let (opened, padding) = packet[range].split_at(clear.len());
-        assert_eq!(opened, clear);
-        assert!(padding.iter().all(|byte| *byte == 0xff));
+        for backend in Backend::ALL {
+            let (mut initiator, mut responder) = sessions(hmac_length, sequence, *backend);
+            let clear = unhex(PACKET);
+            let mut packet = seal(&mut initiator, &clear);
+            let id: Vec<u8> = (0..4).map(|at| SESSION_ID[at] ^ packet[at] ^ packet[at + 4]).collect();
+            assert_eq!(
+                [id, packet.clone()].concat(),
+                unhex(expected),
+                "{hmac_length:?} {sequence:?} {backend:?}"
+            );
+            let range = responder.receiver.open(&mut packet).unwrap();
+            let (opened, padding) = packet[range].split_at(clear.len());
+            assert_eq!(opened, clear);
+            assert!(padding.iter().all(|byte| *byte == 0xff));
+        }
     }
 }
 
 #[test]
 fn a_room_of_another_session_seals_nothing() {
-    let (mut with_hmac, _) = sessions(Some(16), Some(0));
-    let (mut with_checksum, _) = sessions(None, None);
+    let (mut with_hmac, _) = sessions(Some(16), Some(0), Backend::default());
+    let (mut with_checksum, _) = sessions(None, None, Backend::default());
     let room = with_hmac.sender.reserve(100);
     assert_eq!(with_checksum.sender.seal(&mut [0; 200], &room, 100), None);
     for (front, sealed_len, clear_len, buffer) in [
@@ -148,7 +159,7 @@ fn a_room_of_another_session_seals_nothing() {
 #[test]
 fn packets_of_impossible_lengths_are_malformed() {
     for (hmac_length, sequence) in [(None, None), (Some(16), None), (None, Some(0)), (Some(10), Some(0))] {
-        let (_, mut responder) = sessions(hmac_length, sequence);
+        let (_, mut responder) = sessions(hmac_length, sequence, Backend::default());
         let tail = usize::from(hmac_length.unwrap_or(0));
         for len in 0..100 {
             let error = responder.receiver.open(&mut vec![0; len]).unwrap_err();
@@ -160,7 +171,7 @@ fn packets_of_impossible_lengths_are_malformed() {
 
 #[test]
 fn an_authentic_packet_without_content_is_refused() {
-    let (mut initiator, mut responder) = sessions(Some(16), Some(u64::MAX >> 1));
+    let (mut initiator, mut responder) = sessions(Some(16), Some(u64::MAX >> 1), Backend::default());
     // The longest form of a number fills the block.
     let mut packet = vec![0xff; 16];
     packet[15] = 0x7f;
@@ -177,7 +188,7 @@ fn an_authentic_packet_without_content_is_refused() {
 
 #[test]
 fn a_sequence_number_is_never_used_twice() {
-    let (mut initiator, _) = sessions(Some(16), Some(127));
+    let (mut initiator, _) = sessions(Some(16), Some(127), Backend::default());
     assert_eq!(initiator.sender.front_len(), 1);
     assert_eq!(initiator.sender.reserve(10), Room { front: 1, sealed_len: 32, sequence: 127 });
     assert_eq!(initiator.sender.front_len(), 2);

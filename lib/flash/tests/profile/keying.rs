@@ -2,9 +2,9 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use rtmfp::crypto::{KeyingError, Profile, SessionKeys, Work};
-use rtmfp_flash::{CertificateParts, FlashConfig, FlashProfile, Group, Policy, StaticKeys, Wish};
+use rtmfp_flash::{Backend, CertificateParts, FlashConfig, FlashProfile, Group, Policy, StaticKeys, Wish};
 
-use crate::{connect, ephemeral, fixed, profile, random, unhex};
+use crate::{connect, ephemeral, fixed, profile, profile_by, random, unhex};
 
 const TWO: [Group; 1] = [Group::Modp1024];
 const ALL: [Group; 4] = [Group::Modp4096, Group::Modp2048, Group::Modp1536, Group::Modp1024];
@@ -236,12 +236,13 @@ proptest! {
         near in policies(),
         far in policies(),
         is_static: (bool, bool),
+        by in (prop::sample::select(Backend::ALL), prop::sample::select(Backend::ALL)),
         seed: u64,
         lengths in prop::collection::vec(1_usize..1300, 1..20),
     ) {
         let keys = |is_static, seed| if is_static { fixed(&TWO, seed) } else { ephemeral(&TWO) };
-        let client = profile(keys(is_static.0, seed), near, seed);
-        let server = profile(keys(is_static.1, !seed), far, !seed);
+        let client = profile_by(by.0, keys(is_static.0, seed), near, seed);
+        let server = profile_by(by.1, keys(is_static.1, !seed), far, !seed);
         let (mut client, mut server) = connect(client, server, seed ^ 1).unwrap();
         prop_assert_eq!(&client.info().near_nonce, &server.info().far_nonce);
         prop_assert_eq!(&client.info().far_nonce, &server.info().near_nonce);

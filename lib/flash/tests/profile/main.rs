@@ -1,5 +1,7 @@
 //! The profile as an endpoint sees it: two ends that agree on keys, and packets between them.
+#![cfg(any(feature = "openssl", feature = "rustcrypto"))]
 
+mod backends;
 mod keying;
 mod packets;
 mod selection;
@@ -7,7 +9,7 @@ mod selection;
 use std::sync::Arc;
 
 use rtmfp::crypto::{KeyId, KeyInfo, KeyingError, Profile, Sealing};
-use rtmfp_flash::{FlashConfig, FlashProfile, Group, KeySource, Policy, StaticKeys};
+use rtmfp_flash::{Backend, FlashConfig, FlashProfile, Group, KeySource, Policy, StaticKeys};
 
 /// Repeatable bytes in place of random ones (SplitMix64).
 fn random(mut state: u64) -> impl FnMut(&mut [u8]) {
@@ -31,9 +33,14 @@ fn fixed(groups: &[Group], seed: u64) -> KeySource {
 }
 
 fn profile(keys: KeySource, policy: Policy, seed: u64) -> FlashProfile {
+    profile_by(Backend::default(), keys, policy, seed)
+}
+
+fn profile_by(backend: Backend, keys: KeySource, policy: Policy, seed: u64) -> FlashProfile {
     let mut config = FlashConfig::server();
     config.keys = keys;
     config.policy = policy;
+    config.backend = backend;
     FlashProfile::new(config, &mut random(seed)).unwrap()
 }
 

@@ -12,7 +12,7 @@ fn pair(policy: Policy) -> (End, End) {
 }
 
 /// All ways of protection.
-static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
+pub(crate) static POLICIES: LazyLock<Vec<Policy>> = LazyLock::new(|| {
     let all = Policy::default();
     let mut policies = vec![all.allow_no_hmac(), all.allow_no_hmac().allow_no_sequence_numbers()];
     for hmac_length in [4, 10, 16, 32] {

@@ -1,7 +1,8 @@
 use std::sync::{Arc, Mutex};
 
 use rtmfp::crypto::{DEFAULT_KEY, KeyId, OpenError, Profile};
-use rtmfp_flash::{FlashConfig, FlashProfile, Group, KeySource, Policy, StaticKeys};
+use rtmfp_flash::{Backend, FlashConfig, FlashProfile, Group, KeySource, Policy, StaticKeys};
+use sha2::Digest;
 
 use crate::{Vectors, datagram, feed, hex, open};
 
@@ -45,7 +46,13 @@ impl Scenario {
         KeySource::Static { keys: Arc::new(keys), extra_randomness: false }
     }
 
-    fn profile(&self, end: &str, is_static: bool, log: &Arc<Mutex<String>>) -> FlashProfile {
+    fn profile(
+        &self,
+        end: &str,
+        is_static: bool,
+        backend: Backend,
+        log: &Arc<Mutex<String>>,
+    ) -> FlashProfile {
         let mut config = FlashConfig::server();
         if end == "client" {
             config.ancillary = rtmfp_flash::Ancillary::Refused;
@@ -54,6 +61,7 @@ impl Scenario {
         }
         config.keys = self.keys(end, is_static);
         config.policy = self.policy;
+        config.backend = backend;
         let log = Arc::clone(log);
         config.key_log = Some(Arc::new(move |line: &str| log.lock().unwrap().push_str(line)));
         let random = self.values.find(&format!("{end}-certificate-randomness")).unwrap_or_default();
@@ -72,10 +80,19 @@ impl Scenario {
         feed(bytes)
     }
 
+    /// With all backends at either end.
     fn run(&self) {
+        for client in Backend::ALL {
+            for server in Backend::ALL {
+                self.run_with(*client, *server);
+            }
+        }
+    }
+
+    fn run_with(&self, client_backend: Backend, server_backend: Backend) {
         let (client_log, server_log) = <(Arc<Mutex<String>>, Arc<Mutex<String>>)>::default();
-        let mut client = self.profile("client", self.client_is_static, &client_log);
-        let mut server = self.profile("server", self.server_is_static, &server_log);
+        let mut client = self.profile("client", self.client_is_static, client_backend, &client_log);
+        let mut server = self.profile("server", self.server_is_static, server_backend, &server_log);
 
         let mut random = self.random("client", self.client_is_static);
         let offer = client.initiate(server.certificate(), &mut random).unwrap()().unwrap();
@@ -100,7 +117,7 @@ impl Scenario {
             let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
             fields.find(|(found, _)| *found == name).map(|(_, value)| value).unwrap()
         };
-        assert_eq!(field("session"), hex(&openssl::sha::sha256(skic)));
+        assert_eq!(field("session"), hex(&sha2::Sha256::digest(skic)));
         let pairs = [
             ("near-nonce", "far-nonce", "near-nonce"),
             ("far-nonce", "near-nonce", "far-nonce"),

@@ -5,8 +5,9 @@ use rtmfp_media::TcMessage;
 
 use super::{FarControl, HEAD, RtmfpLink, Use};
 use crate::FlowMetadata;
+use crate::common::Received;
 use crate::flow_sync::Arrival;
-use crate::link::{Cx, LinkError, Progress, Received, Role};
+use crate::link::{Cx, LinkError, Progress, Role};
 use crate::meaning::Meaning;
 use crate::policy::Lane;
 
@@ -157,13 +158,10 @@ impl RtmfpLink {
     /// A flow has ended before its end.
     pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, flow: RecvFlowId) {
         self.receiving.remove(&flow);
-        let open = self.session.is_some_and(|session| {
-            cx.endpoints.get(self.endpoint).is_some_and(|endpoint| endpoint.session(session).is_some())
-        });
-        if open {
+        if self.has_session(cx) {
             self.fail(cx, LinkError::BrokenLimit);
-        } else if self.far_control == FarControl::Open(flow) {
-            self.far_control = FarControl::Gone;
+        } else {
+            self.broken = true;
         }
     }
 }

@@ -261,16 +261,13 @@ impl RtmfpLink {
         match Use::of(tag) {
             Use::Control => {
                 self.control = Control::Gone;
-                let open = self.session.is_some_and(|session| {
-                    cx.endpoints
-                        .get(self.endpoint)
-                        .is_some_and(|endpoint| endpoint.session(session).is_some())
-                });
-                match self.far_control {
-                    // Else the end of the session is told as well, with its reason.
-                    FarControl::Awaited if open => self.fail(cx, LinkError::Refused(code)),
+                if !self.has_session(cx) {
+                    self.broken = true;
+                } else if self.far_control == FarControl::Awaited {
+                    self.fail(cx, LinkError::Refused(code));
+                } else {
                     // What it has sent may still come.
-                    _ => self.begin_tail(cx),
+                    self.begin_tail(cx);
                 }
             }
             Use::Stream(stream_id, lane) => {

@@ -3,20 +3,21 @@ use core::net::{IpAddr, SocketAddr};
 use rtmfp_base::{Action, Batch, Input, Job};
 
 use super::Network;
-use crate::HostId;
 use crate::event::Event;
 use crate::host::State;
+use crate::{Fault, HostId};
 
 impl Network {
     /// Does all that a host's service wants, in the order in which hosts promise to ask.
     pub(super) fn poll(&mut self, id: HostId) {
-        if !self.host(id).runs() {
+        if !self.host(id).runs() || self.is_asleep(id) {
             return;
         }
+        let now = self.now_at(id);
         let mut transmit_due = true;
         loop {
             let mut acted = self.fill_streams(id);
-            while let Some(action) = self.hosts[id.0 as usize].service.poll_action(self.now) {
+            while let Some(action) = self.hosts[id.0 as usize].service.poll_action(now) {
                 acted = true;
                 self.worked(id);
                 self.act(id, action);
@@ -40,9 +41,10 @@ impl Network {
     fn transmit(&mut self, id: HostId) {
         // Taken out, because sending needs the network.
         let mut batch = core::mem::replace(&mut self.batch, Batch::new(0));
+        let now = self.now_at(id);
         loop {
             batch.clear();
-            self.hosts[id.0 as usize].service.poll_transmit(self.now, &mut batch);
+            self.hosts[id.0 as usize].service.poll_transmit(now, &mut batch);
             if batch.is_empty() {
                 break;
             }
@@ -55,10 +57,11 @@ impl Network {
         self.batch = batch;
     }
 
-    fn ask_for_timeout(&mut self, id: HostId) {
+    pub(super) fn ask_for_timeout(&mut self, id: HostId) {
         let now = self.now;
         let host = self.host_mut(id);
-        let deadline = host.service.poll_timeout().filter(|at| !at.is_never()).map(|at| at.max(now));
+        let deadline = host.service.poll_timeout().map(|at| host.clock.global(at).max(now));
+        let deadline = deadline.filter(|at| !at.is_never());
         host.timer.deadline = deadline;
         if let Some(at) = deadline
             && host.timer.armed.is_none_or(|armed| at < armed)
@@ -72,12 +75,14 @@ impl Network {
         self.log.line(self.now, || format!("{} does {action:?}", self.hosts[id.0 as usize].name));
         match action {
             Action::OpenUdp { socket, options } => {
-                let result = self.bind_udp(id, socket, options.address);
+                let result = self.bind_udp(id, socket, &options);
                 self.queue_input(self.now, id, Input::UdpReady { socket, result });
             }
             Action::CloseUdp { socket } => {
                 self.transmit(id);
-                self.host_mut(id).sockets.release(socket);
+                let host = self.host_mut(id);
+                host.sockets.release(socket);
+                host.receive_buffers.remove(&socket);
             }
             Action::Listen { listener, address } => {
                 let result = self.listen(id, listener, address);
@@ -121,10 +126,16 @@ impl Network {
         let host = self.host_mut(id);
         let jobs = host.jobs;
         if host.dice.chance(jobs.lost) {
+            self.log.line(now, || format!("{} loses {:?}", self.hosts[id.0 as usize].name, job.id));
+            self.fault(Fault::JobLost);
             return;
         }
         let at = now + jobs.delay + host.dice.up_to(jobs.jitter);
+        let overtakes = at < host.jobs_end;
+        host.jobs_end = host.jobs_end.max(at);
         let life = host.life;
+        self.faults.add(Fault::JobReordered, overtakes.into());
+        self.faults.add(Fault::JobSlow, (at > now).into());
         self.queue.push(at, Event::Job(life, Box::new(job)));
     }
 
@@ -135,6 +146,7 @@ impl Network {
         host.state = State::Finished(result);
         host.timer.deadline = None;
         host.sockets.clear();
+        host.receive_buffers.clear();
         host.listeners.clear();
         host.streams.to_fill.clear();
         let streams = core::mem::take(&mut host.streams.by_id);

@@ -5,7 +5,7 @@ use rtmfp_base::{Input, Time};
 use super::Network;
 use crate::HostId;
 use crate::event::{Event, Life};
-use crate::host::{Timer, Work};
+use crate::host::{Timer, Waiting, Work};
 
 /// The passing of time.
 impl Network {
@@ -165,8 +165,18 @@ impl Network {
         host.runs() && host.life == life
     }
 
-    /// Hands an input to a service.
-    pub(super) fn tell(&mut self, id: HostId, input: Input<'_>) {
+    /// Tells a service something, now or when it wakes up.
+    pub(super) fn tell(&mut self, id: HostId, input: Input<'static>) {
+        let sleep = &mut self.host_mut(id).sleep;
+        if sleep.asleep {
+            sleep.inbox.push_back(Waiting::Input(input));
+        } else {
+            self.deliver(id, input);
+        }
+    }
+
+    /// Hands an input to a service, which must not be asleep.
+    pub(super) fn deliver(&mut self, id: HostId, input: Input<'_>) {
         let host = &mut self.hosts[id.0 as usize];
         if !host.runs() {
             return;
@@ -175,7 +185,7 @@ impl Network {
         self.trace.word(u64::from(id.0));
         self.trace.input(&input);
         self.log.line(self.now, || format!("{} gets {}", host.name, crate::trace::describe(&input)));
-        host.service.handle(self.now, input);
+        host.service.handle(host.clock.local(self.now), input);
         self.touch(id);
     }
 

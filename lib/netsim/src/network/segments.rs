@@ -1,38 +1,21 @@
 use rtmfp_base::{Input, StreamId};
 
 use super::Network;
-use crate::HostId;
 use crate::conn::{ConnId, End, Finish, SentEnd, Side};
-use crate::event::{Content, Event, Ordered, Segment, SegmentId, Stage};
+use crate::event::{Content, Event, Ordered, Segment, SegmentId};
+use crate::path::Stage;
+use crate::{Fault, HostId};
 
 /// How the pieces of byte streams travel, and what they do where they arrive.
 impl Network {
     /// Sends a segment to a side of a connection, if that is a host at all.
     pub(super) fn send_segment(&mut self, id: ConnId, to: Side, content: Content) {
-        let Some(route) = self.conns.get(id).and_then(|conn| conn.route(to)) else { return };
-        let segment = self.segments.insert(Segment { route, conn: id, to, content });
+        let Some(path) = self.conns.get(id).and_then(|conn| conn.path(to)) else { return };
+        let segment = self.segments.insert(Segment { path, conn: id, to, content });
         self.segment_at(segment, Stage::Uplink);
     }
 
-    /// Moves a segment on from a stage to the next link, or to its receiver.
-    pub(super) fn segment_at(&mut self, id: SegmentId, stage: Stage) {
-        let Some(segment) = self.segments.get(id) else { return };
-        let len = match &segment.content {
-            Content::Ordered(_, Ordered::Data(bytes)) => bytes.len(),
-            _ => 0,
-        };
-        let (route, now) = (segment.route, self.now);
-        let Some((link_stage, next)) = self.next_link(route, stage) else {
-            self.segment_arrived(id);
-            return;
-        };
-        let arrival = self.link_at(route, link_stage).and_then(|link| link.carry(now, id, len));
-        if let Some(at) = arrival {
-            self.queue.push(at, Event::Segment(id, next));
-        }
-    }
-
-    /// Sends a segment on that a blockade held up. A host that has given its stream up meanwhile no longer
+    /// Sends a segment on that a blockade or a move held up. A host that has given its stream up meanwhile no longer
     /// repeats what it sent.
     pub(super) fn segment_waited(&mut self, id: SegmentId, stage: Stage) {
         let Some(segment) = self.segments.get(id) else { return };
@@ -44,20 +27,27 @@ impl Network {
         }
     }
 
-    fn segment_arrived(&mut self, id: SegmentId) {
+    pub(super) fn segment_arrived(&mut self, id: SegmentId) {
         let Some(segment) = self.segments.get(id) else { return };
-        let (conn, to) = (segment.conn, segment.to);
-        let receiver = self.host_mut(segment.route.to);
-        if receiver.is_off() {
-            receiver.parked.push(id);
+        let (conn, to, Some(host)) = (segment.conn, segment.to, segment.path.to) else { return };
+        if self.host(host).is_off() || !self.are_home(conn) {
+            self.host_mut(host).parked.push(id);
             return;
         }
         let Some(segment) = self.segments.remove(id) else { return };
+        let severed = self.conns.get(conn).is_some_and(|conn| conn.severed);
+        if severed && !matches!(segment.content, Content::Reset) {
+            // The acceptor gets it from an address that it does not know. The way back leads nowhere.
+            if to == Side::Acceptor {
+                self.send_segment(conn, Side::Opener, Content::Reset);
+            }
+            return;
+        }
         let here = self.conns.get(conn).is_some_and(|conn| conn.end(to).is_some());
         match segment.content {
             Content::Syn => self.accept(conn),
             Content::Refused if here => self.fail(conn, to, "connection refused"),
-            Content::Reset if here => self.fail(conn, to, "connection reset by peer"),
+            Content::Reset if here => self.fail(conn, to, RESET),
             Content::Ordered(number, ordered) if here => self.ordered_arrived(conn, to, number, ordered),
             Content::Ack { arrived, read, end } if here => self.acknowledged(conn, to, arrived, read, end),
             // This side has ended in order and the other one does so now.
@@ -74,7 +64,7 @@ impl Network {
     fn accept(&mut self, id: ConnId) {
         let (now, config) = (self.now, self.config.streams);
         let Some(conn) = self.conns.get(id) else { return };
-        let (Some(host), [peer, address]) = (conn.acceptor, conn.addresses) else { return };
+        let (Some(host), [peer, address]) = (conn.host(Side::Acceptor), conn.addresses) else { return };
         let host = self.host_mut(host);
         let Some(listener) = host.listeners.find(address).filter(|_| host.runs() && host.has(address.ip()))
         else {
@@ -126,6 +116,7 @@ impl Network {
     }
 
     fn data_arrived(&mut self, id: ConnId, side: Side, bytes: Vec<u8>) {
+        let asleep = self.end_sleeps(id, side);
         let Some((host, end)) = self.host_and_end(id, side) else { return };
         let arrived = bytes.len();
         if end.orphan {
@@ -135,18 +126,19 @@ impl Network {
         } else if end.discards() {
             self.recycle(bytes);
             self.send_segment(id, side.other(), Content::Ack { arrived, read: arrived, end: false });
-        } else if end.receiver.is_behind() {
+        } else if end.receiver.is_behind() || asleep {
             end.receiver.unread.push_back(bytes);
             self.send_segment(id, side.other(), Content::Ack { arrived, read: 0, end: false });
         } else {
             let stream = end.stream;
-            self.tell(host, Input::Data { stream, bytes: &bytes });
+            self.deliver(host, Input::Data { stream, bytes: &bytes });
             self.recycle(bytes);
             self.send_segment(id, side.other(), Content::Ack { arrived, read: arrived, end: false });
         }
     }
 
     fn end_arrived(&mut self, id: ConnId, side: Side) {
+        let asleep = self.end_sleeps(id, side);
         let Some((host, end)) = self.host_and_end(id, side) else { return };
         end.receiver.ended = true;
         let (stream, finish) = (end.stream, end.finish);
@@ -155,7 +147,7 @@ impl Network {
             self.close(id, side);
         } else if finish == Finish::No {
             let Some(end) = self.end_mut(id, side) else { return };
-            if end.receiver.is_behind() {
+            if end.receiver.is_behind() || asleep {
                 end.receiver.end_unread = true;
             } else {
                 self.tell(host, Input::EndOfStream { stream });
@@ -165,15 +157,15 @@ impl Network {
 
     /// Hands a service the next of what arrived while it did not read.
     pub(super) fn read(&mut self, id: ConnId, side: Side) {
-        let now = self.now;
+        let (now, asleep) = (self.now, self.end_sleeps(id, side));
         let Some((host, end)) = self.host_and_end(id, side) else { return };
         let stream = end.stream;
-        if end.receiver.paused {
+        if end.receiver.paused || asleep {
             return;
         }
         if let Some(bytes) = end.receiver.unread.pop_front() {
             let read = bytes.len();
-            self.tell(host, Input::Data { stream, bytes: &bytes });
+            self.deliver(host, Input::Data { stream, bytes: &bytes });
             self.recycle(bytes);
             self.send_segment(id, side.other(), Content::Ack { arrived: 0, read, end: false });
             // One at a time: the service may pause again after any of them.
@@ -209,6 +201,22 @@ impl Network {
         }
     }
 
+    /// Resets a byte stream of a host, as a machine on the way may do: the services at both ends are told at
+    /// once. `false`: there is no such stream.
+    pub fn reset_stream(&mut self, host: HostId, stream: StreamId) -> bool {
+        let Some((conn, side)) = self.stream(host, stream) else { return false };
+        self.fault(Fault::StreamReset);
+        self.fail(conn, side, RESET);
+        self.fail(conn, side.other(), RESET);
+        true
+    }
+
+    /// Whether the service that has this end sleeps.
+    fn end_sleeps(&self, id: ConnId, side: Side) -> bool {
+        let host = self.conns.get(id).and_then(|conn| conn.host(side));
+        host.is_some_and(|host| self.is_asleep(host))
+    }
+
     pub(super) fn end_mut(&mut self, id: ConnId, side: Side) -> Option<&mut End> {
         self.conns.get_mut(id)?.end_mut(side)
     }
@@ -218,3 +226,6 @@ impl Network {
         Some((conn.host(side)?, conn.end_mut(side)?))
     }
 }
+
+/// What services are told of a stream that was reset.
+const RESET: &str = "connection reset by peer";

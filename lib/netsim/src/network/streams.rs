@@ -3,10 +3,11 @@ use core::net::SocketAddr;
 use rtmfp_base::{Input, ListenerId, StreamId};
 
 use super::Network;
-use crate::HostId;
-use crate::conn::{Conn, ConnId, End, Expiry, Finish, SentEnd, Side};
-use crate::event::{Content, Event, Segment, Stage};
+use crate::conn::{Conn, ConnId, End, Expiry, Finish, Home, SentEnd, Side};
+use crate::event::{Content, Event, Segment};
 use crate::link::Link;
+use crate::path::{Path, Place, Stage};
+use crate::{Fault, HostId};
 
 /// What services do with byte streams.
 impl Network {
@@ -30,17 +31,23 @@ impl Network {
     /// When the stream is open.
     pub(super) fn connect(&mut self, id: HostId, stream: StreamId, to: SocketAddr) {
         let (now, config) = (self.now, self.config.streams);
-        let acceptor = self.owner(id, to);
+        // Nobody listens in NAT boxes, nor is let in by one.
+        let way = self.path(id, to).filter(|path| path.to.is_some());
         let host = self.host_mut(id);
         assert!(!host.streams.by_id.contains_key(&stream), "{}: {stream:?} is open already", host.name);
-        let port = host.listeners.free_port();
-        let (Some(ip), Some(port)) = (host.source_for(to.ip()), port) else {
+        let site = host.site;
+        let local = host.source_for(to.ip()).zip(host.listeners.free_port());
+        let outer = local.and_then(|(ip, port)| match way.and_then(|way| way.out) {
+            None => Some(SocketAddr::new(ip, port)),
+            Some(nat) => self.nat_box_mut(nat).map_stream(ip, port),
+        });
+        let (Some((ip, _)), Some(outer)) = (local, outer) else {
             let error = Some("network is unreachable".to_owned());
             self.queue_input(now, id, Input::Closed { stream, error });
             return;
         };
         let end = End::new(now, stream, false, &config);
-        let conn = self.conns.insert(Conn::new((id, SocketAddr::new(ip, port)), (acceptor, to), end));
+        let conn = self.conns.insert(Conn::new(Home { host: id, site, ip }, way, [outer, to], end));
         self.host_mut(id).streams.by_id.insert(stream, (conn, Side::Opener));
         self.send_segment(conn, Side::Acceptor, Content::Syn);
         self.arm_check(conn, Side::Opener);
@@ -128,8 +135,11 @@ impl Network {
         let Some(end) = self.end_mut(id, side) else { return };
         end.check = None;
         match end.deadline(&config).filter(|(at, _)| *at <= now) {
-            Some((_, Expiry::Connecting)) => self.fail(id, side, "connecting timed out"),
-            Some((_, Expiry::Dead)) => self.fail(id, side, "connection timed out"),
+            Some((_, why @ (Expiry::Connecting | Expiry::Dead))) => {
+                self.fault(Fault::StreamTimedOut);
+                let what = if why == Expiry::Dead { "connection" } else { "connecting" };
+                self.fail(id, side, &format!("{what} timed out"));
+            }
             Some((_, Expiry::Flushing)) => {
                 self.send_segment(id, side.other(), Content::Reset);
                 self.fail(id, side, "the other end did not take all before the stream was closed");
@@ -148,39 +158,41 @@ impl Network {
 
     pub(super) fn find_cut(&mut self, id: ConnId) {
         let now = self.now;
-        let Some((there, back)) = self
-            .conns
-            .get(id)
-            .and_then(|conn| Some((conn.route(Side::Acceptor)?, conn.route(Side::Opener)?)))
-        else {
-            return;
+        let Some(conn) = self.conns.get(id) else { return };
+        let (Some(there), Some(back)) = (conn.path(Side::Acceptor), conn.path(Side::Opener)) else { return };
+        let severed = conn.severed;
+        let blocked = |path: Path| {
+            let link = path.between().and_then(|route| self.links.find(Place::Between(route)));
+            link.is_some_and(Link::is_blocked)
         };
-        let blocked = |route| self.links.find(route).is_some_and(Link::is_blocked);
-        let off = |host| self.host(host).is_off();
-        let cut = blocked(there) || blocked(back) || off(there.from) || off(there.to);
+        let off = [there, back].into_iter().filter_map(|path| path.to).any(|host| self.host(host).is_off());
+        let cut = off || blocked(there) || blocked(back) || !self.are_home(id);
         for side in [Side::Opener, Side::Acceptor] {
+            // The opener of a severed connection is told when it sends.
+            let cut = cut || (severed && side == Side::Acceptor);
             let Some(end) = self.end_mut(id, side) else { continue };
             end.cut = cut.then(|| end.cut.unwrap_or(now));
             self.arm_check(id, side);
         }
     }
 
-    /// Has the peers of a host that has restarted ask whether it still knows their streams.
-    pub(super) fn probe(&mut self, host: HostId) {
+    /// Whether both hosts of a connection still have the addresses that it was opened with.
+    pub(super) fn are_home(&self, id: ConnId) -> bool {
+        let homes = self.conns.get(id).and_then(|conn| conn.homes());
+        homes.into_iter().flatten().all(|home| {
+            let host = self.host(home.host);
+            host.site == home.site && host.has(home.ip)
+        })
+    }
+
+    /// Has the other side ask a side of a connection after a while whether it still knows it.
+    pub(super) fn probe_later(&mut self, id: ConnId, to: Side) {
         let config = self.config.streams;
-        if !config.keep_alive {
-            return;
-        }
-        let at = self.now + config.dead_after / 3;
-        for id in self.conns.ids() {
-            for side in [Side::Opener, Side::Acceptor] {
-                let Some(route) = self.conns.get(id).and_then(|conn| conn.route(side)) else { continue };
-                if route.to == host && self.end_mut(id, side).is_none() {
-                    let content = Content::KeepAlive;
-                    let segment = self.segments.insert(Segment { route, conn: id, to: side, content });
-                    self.queue.push(at, Event::Segment(segment, Stage::Uplink));
-                }
-            }
+        let Some(path) = self.conns.get(id).and_then(|conn| conn.path(to)) else { return };
+        if config.keep_alive {
+            let segment = Segment { path, conn: id, to, content: Content::KeepAlive };
+            let segment = self.segments.insert(segment);
+            self.queue.push(self.now + config.dead_after / 3, Event::Segment(segment, Stage::Uplink));
         }
     }
 
@@ -209,8 +221,10 @@ impl Network {
     pub(super) fn remove_end(&mut self, id: ConnId, side: Side) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let (host, end) = (conn.host(side), conn.set_end(side, None));
-        if conn.is_gone() {
-            self.conns.remove(id);
+        if conn.is_gone()
+            && let Some((nat, port)) = self.conns.remove(id).and_then(|conn| conn.mapping())
+        {
+            self.nat_box_mut(nat).release_stream(port);
         }
         if let (Some(host), Some(end)) = (host, end)
             && !end.orphan
@@ -230,12 +244,12 @@ impl Network {
         }
     }
 
-    fn stream(&self, id: HostId, stream: StreamId) -> Option<(ConnId, Side)> {
+    pub(super) fn stream(&self, id: HostId, stream: StreamId) -> Option<(ConnId, Side)> {
         self.host(id).streams.by_id.get(&stream).copied()
     }
 
     fn fill(&mut self, host: HostId, id: ConnId, side: Side) {
-        let (now, config) = (self.now, self.config.streams);
+        let (now, config) = (self.now_at(host), self.config.streams);
         loop {
             let Some(end) = self.end_mut(id, side) else { return };
             let (stream, room) = (end.stream, end.sender.room(&config));

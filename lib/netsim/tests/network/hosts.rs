@@ -214,7 +214,7 @@ fn two_services_that_answer_each_other_without_a_delay_are_reported() {
 }
 
 #[test]
-#[should_panic(expected = "has a host already")]
+#[should_panic(expected = "belongs to somebody already")]
 fn an_address_has_one_host() {
     let mut network = Network::new(1);
     pair(&mut network);

@@ -309,3 +309,23 @@ fn dice_of_one_link_do_not_depend_on_the_traffic_of_another() {
 fn a_probability_above_one_is_refused() {
     Network::new(1).set_default_link(LinkConfig { duplicate: 1.5, ..LinkConfig::default() });
 }
+
+#[test]
+fn a_bleaching_link_clears_marks_before_it_could_set_one() {
+    let config = LinkConfig { bleach_ecn: true, ce_threshold: Some(0), ..LinkConfig::default() };
+    let run = run(1, config, 10, 50, MILLI);
+    assert!(run.arrived.iter().all(|(.., ecn)| *ecn == Ecn::NotEct));
+    assert_eq!((run.counters.bleached, run.counters.ce_marked), (10, 0));
+}
+
+#[test]
+fn bursts_and_jitter_are_counted() {
+    let bursts = LinkConfig { loss: Loss::Bursts(Bursts::new(0.2, 5.0)), ..LinkConfig::default() };
+    let lossy = run(2, bursts, 5000, 50, MILLI);
+    let length = lossy.counters.lost as f64 / lossy.counters.bursts as f64;
+    assert!((length - 5.0).abs() < 0.8, "{length}");
+    let jittery = run(3, LinkConfig { jitter: MILLI, ..LinkConfig::default() }, 100, 50, MILLI * 10);
+    let late = |(at, number, ..): &&(Time, u32, usize, Ecn)| *at > Time::from_millis(u64::from(*number) * 10);
+    assert_eq!(jittery.arrived.iter().filter(late).count() as u64, jittery.counters.jittered);
+    assert!(jittery.counters.jittered > 90);
+}

@@ -73,7 +73,13 @@ pub(crate) struct Room {
     pub(crate) ranges: usize,
 }
 
+/// What a range of sequence numbers costs.
+pub(crate) const RANGE_COST: usize = 32;
+
 impl RecvFlow {
+    /// What a flow costs beside its messages and holes, its places in indices included.
+    pub(crate) const BASE_COST: usize = size_of::<Self>() + 128;
+
     pub(crate) fn new(session: SessionId, wire_id: u64, capacity: usize, max_message: usize) -> Self {
         let mut seen = RangeSet::default();
         seen.insert(0..=0); // Numbers begin at 1.
@@ -98,6 +104,11 @@ impl RecvFlow {
     /// Bytes held, overhead included.
     pub(crate) fn buffered(&self) -> usize {
         self.assembly.buffered()
+    }
+
+    /// What it costs beside the bytes held.
+    pub(crate) fn overhead(&self) -> usize {
+        Self::BASE_COST + RANGE_COST * self.seen.len()
     }
 
     pub(crate) fn is_rejected(&self) -> bool {

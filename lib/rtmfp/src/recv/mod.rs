@@ -6,5 +6,5 @@ mod ranges;
 
 pub use assembly::Received;
 pub use flow::ReceiveOrder;
-pub(crate) use flow::{Accepted, RecvFlow, Room, State};
+pub(crate) use flow::{Accepted, RANGE_COST, RecvFlow, Room, State};
 pub(crate) use ranges::RangeSet;

@@ -29,6 +29,7 @@ impl Session {
             }
         }
         self.receiving.buffered = 0;
+        self.receiving.overhead = 0;
         self.flight = super::Flight::default();
     }
 

@@ -201,6 +201,7 @@ impl Session {
         let through = flow.seen().cumulative();
         let (wire_id, tag, exception) = (flow.wire_id, flow.tag, flow.exception());
         debug_assert_eq!(flow.buffered(), 0);
+        self.receiving.overhead -= flow.overhead();
         flows.recv.remove(id);
         self.receiving.by_wire.insert(wire_id, RecvSlot::Lingering { through, exception });
         self.receiving.lingering.push_back((now + RECEIVE_LINGER, wire_id));

@@ -146,6 +146,8 @@ pub(crate) struct Receiving {
     pub(crate) lingering: VecDeque<(Time, u64)>,
     /// Bytes that all flows hold.
     pub(crate) buffered: usize,
+    /// What all flows cost beside that.
+    pub(crate) overhead: usize,
     exempt: Option<room::Exempt>,
 }
 

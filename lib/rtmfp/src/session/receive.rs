@@ -10,7 +10,7 @@ use crate::config::{Limits, MAX_METADATA};
 use crate::congestion::{Acknowledgement, Delivery};
 use crate::endpoint::Stats;
 use crate::event::Event;
-use crate::recv::{Accepted, RecvFlow, Room, State};
+use crate::recv::{Accepted, RANGE_COST, RecvFlow, Room, State};
 use crate::send;
 use crate::wire::{Ack, FlowOptions, NextUserData, UserData};
 
@@ -97,7 +97,8 @@ impl Session {
 
     /// RFC 7016 section 3.6.3.1. Answers whether there is a flow now.
     fn start_receiving(&mut self, cx: &mut Context<'_>, wire_id: u64, options: &FlowOptions<'_>) -> bool {
-        if self.receiving.by_wire.len() >= cx.limits.receive_flows {
+        let room = self.overhead_room() >= RecvFlow::BASE_COST + RANGE_COST;
+        if !room || self.receiving.by_wire.len() >= cx.limits.receive_flows {
             cx.stats.refused_flows += 1;
             return false;
         }
@@ -116,6 +117,7 @@ impl Session {
             flow.reject(0);
             cx.stats.refused_flows += 1;
         }
+        self.receiving.overhead += flow.overhead();
         let id = cx.flows.recv.insert(flow);
         self.receiving.by_wire.insert(wire_id, RecvSlot::Live(id));
         if let (true, Some(metadata)) = (acceptable, metadata) {
@@ -146,9 +148,11 @@ impl Session {
         };
         let Some(flow) = cx.flows.recv.get_mut(id) else { return };
         let (session, progress) = (self.receive_room(), self.progress_room(id, flow));
-        let room = Room { session, progress, ranges: cx.limits.ranges };
-        let before = flow.buffered();
+        let ranges = cx.limits.ranges.min(flow.seen().len() + self.overhead_room() / RANGE_COST);
+        let room = Room { session, progress, ranges };
+        let (before, overhead_before) = (flow.buffered(), flow.overhead());
         let accepted = flow.receive(sequence, forward, flags, data, room);
+        self.receiving.overhead = self.receiving.overhead + flow.overhead() - overhead_before;
         let after = flow.buffered();
         self.made_room(cx.now, cx.flows, before.saturating_sub(after));
         self.took_room(cx.now, cx.flows, id, after.saturating_sub(before));

@@ -33,6 +33,11 @@ impl Session {
         self.config.receive_limit.saturating_sub(self.receiving.buffered)
     }
 
+    /// What flows and holes may still cost beside the bytes.
+    pub(crate) fn overhead_room(&self) -> usize {
+        self.config.receive_limit.saturating_sub(self.receiving.overhead)
+    }
+
     fn is_scarce(&self) -> bool {
         self.receive_room() < self.config.receive_limit / 2
     }

@@ -66,6 +66,18 @@ pub fn events(endpoint: &mut Endpoint, now: Time) -> Vec<Event> {
     core::iter::from_fn(|| endpoint.poll_event(now)).collect()
 }
 
+/// Takes every flow, in time.
+pub fn events_accepting(endpoint: &mut Endpoint, now: Time) -> Vec<Event> {
+    let mut all = Vec::new();
+    while let Some(event) = endpoint.poll_event(now) {
+        if let Event::FlowOffered { flow, .. } = event {
+            endpoint.accept(now, flow, Tag(1));
+        }
+        all.push(event);
+    }
+    all
+}
+
 /// What an endpoint sends, as (interface, destination, bytes).
 pub fn transmits(endpoint: &mut Endpoint, now: Time) -> Vec<(InterfaceId, SocketAddr, Vec<u8>)> {
     let marked = transmits_marked(endpoint, now).into_iter();
@@ -107,6 +119,8 @@ pub struct Hands {
     pub sent: Vec<(Time, usize, Datagram)>,
     /// Decides by the sending end and the datagram, asked once for each.
     pub network: Network,
+    /// Changes the mark of a datagram on its way, by the time it is sent.
+    pub marks: Box<dyn FnMut(Time, Ecn) -> Ecn>,
     /// Decides how long a job of an end takes.
     pub jobs: Box<dyn FnMut(usize) -> Fate>,
     pub accepts: bool,
@@ -133,6 +147,7 @@ impl Hands {
             events: [Vec::new(), Vec::new()],
             sent: Vec::new(),
             network: Box::new(|_, _| Fate::After(DELAY)),
+            marks: Box::new(|_, ecn| ecn),
             jobs: Box::new(|_| Fate::After(Duration::ZERO)),
             accepts: true,
             reads: true,
@@ -171,7 +186,8 @@ impl Hands {
                 let far_id = unscramble(&datagram.bytes).filter(|&id| id != 0);
                 self.far_ids[end] = far_id.or(self.far_ids[end]);
                 if let Fate::After(delay) = (self.network)(end, &datagram) {
-                    self.flying.push((now + delay, datagram.clone()));
+                    let ecn = (self.marks)(now, ecn);
+                    self.flying.push((now + delay, Datagram { ecn, ..datagram.clone() }));
                 }
                 self.sent.push((now, end, datagram));
             }

@@ -1,0 +1,134 @@
+//! Links of clients, with a raw server.
+
+use rtmfp::SendFlowId;
+use rtmfp_media::TcMessage;
+use rtmfp_media::amf0::{Limits, Value};
+use rtmfp_media::command::{self, Command, Info};
+use rtmfp_media::control::UserControl;
+use rtmfp_netconn::{Link, LinkConfig, LinkError, LinkEvent, Progress};
+
+use crate::raw::{Pair, media};
+
+fn name(message: &TcMessage) -> String {
+    let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT);
+    command.map(|command| command.name.to_owned()).unwrap_or_default()
+}
+
+/// A link whose connect was answered by the raw server, and the server's control flow.
+fn connected(accept: bool) -> (Pair, SendFlowId) {
+    let mut pair = Pair::new(true, LinkConfig::default());
+    pair.run(200);
+    assert_eq!(pair.linked().events.last().map(|(_, event)| event.clone()), Some(LinkEvent::Open));
+    pair.send(command::connect(|object| _ = object.put("app", "live")).message(0));
+    pair.run(100);
+    let control = pair.open_stream(0);
+    let answer = match accept {
+        true => command::result(1.0).value(Value::Null),
+        false => command::error(1.0, &Info::error("NetConnection.Connect.Rejected", "no")),
+    };
+    pair.write(control, &answer.message(0));
+    pair.run(100);
+    (pair, control)
+}
+
+#[test]
+fn a_client_says_where_it_may_be_reached_once_it_is_accepted() {
+    let (mut pair, _) = connected(true);
+    let names: Vec<_> = pair.notes().messages(0).iter().map(name).collect();
+    assert_eq!(names, ["connect", "setPeerInfo"]);
+    assert_eq!(pair.linked().link.as_ref().map(Link::progress), Some(Progress::Accepted));
+
+    let (mut pair, _) = connected(false);
+    let names: Vec<_> = pair.notes().messages(0).iter().map(name).collect();
+    assert_eq!(names, ["connect"]);
+    assert_eq!(pair.linked().link.as_ref().map(Link::progress), Some(Progress::Refused));
+}
+
+#[test]
+fn messages_of_streams_wait_for_the_servers_control_flow() {
+    let mut pair = Pair::new(true, LinkConfig::default());
+    pair.run(200);
+    pair.send(command::connect(|_| {}).message(0));
+    pair.send(command::publish("live", "live").message(1));
+    pair.send(TcMessage { stream_id: 1, ..media(8, 0, b"\xaf\x01a") });
+    pair.run(500);
+    assert_eq!(pair.notes().offers.len(), 1);
+    let control = pair.open_stream(0);
+    pair.write(control, &command::result(1.0).value(Value::Null).message(0));
+    pair.run(100);
+    let offers = &pair.notes().offers;
+    assert_eq!(offers.len(), 3);
+    assert!(offers[1..].iter().all(|offer| offer.associated == Some(control)));
+}
+
+#[test]
+fn media_follows_publish_behind_a_synchronisation() {
+    let (mut pair, _) = connected(true);
+    pair.send(command::publish("live", "live").message(1));
+    pair.send(TcMessage { stream_id: 1, ..media(18, 0, b"\x02\0\x01a") });
+    pair.send(TcMessage { stream_id: 1, ..media(8, 0, b"\xaf\x01a") });
+    pair.send(TcMessage { stream_id: 1, ..media(8, 0, b"\xaf\x01b") });
+    pair.run(100);
+    let kinds = |index: usize| -> Vec<_> {
+        pair.notes().offers[index].messages.iter().map(|message| message.kind).collect()
+    };
+    assert_eq!((kinds(1), kinds(2)), (vec![20, 18, 4], vec![4, 8, 8]));
+    let sync = |index: usize, at: usize| {
+        UserControl::parse(&pair.notes().offers[index].messages[at].payload).expect("an event")
+    };
+    assert_eq!(sync(1, 2), UserControl::FlowSync { id: 1, count: 2 });
+    assert_eq!(sync(2, 0), sync(1, 2));
+}
+
+#[test]
+fn a_server_whose_first_flow_is_not_the_connections_is_left() {
+    let mut pair = Pair::new(true, LinkConfig::default());
+    pair.run(200);
+    pair.send(command::connect(|_| {}).message(0));
+    pair.run(100);
+    let flow = pair.open_stream(1);
+    pair.write(flow, &media(8, 0, b"\xaf\x01a"));
+    pair.run(100);
+    let closed = LinkEvent::Closed(Err(LinkError::NoControlFlow));
+    assert!(pair.linked().position(&closed).is_some());
+}
+
+#[test]
+fn the_keep_alive_period_is_the_servers_but_never_below_five_seconds() {
+    for (wish, pings) in [(15_000, 4), (1, 12)] {
+        let (mut pair, control) = connected(true);
+        let event = UserControl::SetKeepalive { server: wish, peer: wish };
+        pair.write(control, &event.message());
+        pair.run(1000);
+        let before = pair.network.link(pair.linked, pair.raw).passed;
+        pair.run(60_500);
+        let sent = pair.network.link(pair.linked, pair.raw).passed - before;
+        assert!((pings - 1..=pings + 1).contains(&sent), "{sent} datagrams for a wish of {wish} ms");
+        assert_eq!(pair.linked().messages().len(), 1, "it is not handed out");
+    }
+}
+
+#[test]
+fn the_end_of_the_session_is_the_end_of_the_link_with_the_reason() {
+    let (mut pair, _) = connected(true);
+    let session = pair.notes().session.expect("a session");
+    let (now, endpoint) = pair.raw();
+    endpoint.session(session).expect("an open session").close(now);
+    pair.run(100);
+    let closed = LinkEvent::Closed(Err(LinkError::Session(rtmfp::CloseReason::Far)));
+    assert!(pair.linked().position(&closed).is_some(), "{:?}", pair.linked().events);
+}
+
+#[test]
+fn a_refused_control_flow_is_a_refused_link() {
+    let mut pair = Pair::new(true, LinkConfig::default());
+    pair.run(200);
+    pair.send(command::connect(|_| {}).message(0));
+    pair.run(100);
+    let control = pair.notes().offers[0].flow;
+    let (now, endpoint) = pair.raw();
+    endpoint.reject(now, control, 5);
+    pair.run(300);
+    let closed = LinkEvent::Closed(Err(LinkError::Refused(5)));
+    assert!(pair.linked().position(&closed).is_some(), "{:?}", pair.linked().events);
+}
