@@ -122,8 +122,15 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Starts a relay and waits until it listens. `listen` is a protocol; any free port of the loopback is taken.
+    /// Starts a relay and waits until it listens. `listen` is a protocol; any free port of the loopback is taken. It
+    /// leaves no frame out for being late: the machine may be busy.
     pub(crate) fn start(listen: &str, to: &str, options: &[&str]) -> Self {
+        let patient = ["-V", "inf", "-A", "inf", "-F", "inf", "-e", "inf"];
+        Self::start_plain(listen, to, &[&patient, options].concat())
+    }
+
+    /// The same, with the default lifetimes of frames.
+    pub(crate) fn start_plain(listen: &str, to: &str, options: &[&str]) -> Self {
         let listen = format!("{listen}://127.0.0.1:0");
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp-relay"));
         command.args(["--listen", &listen, "--to", to]).args(options).env_remove("RUST_LOG");
