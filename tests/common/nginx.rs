@@ -40,8 +40,8 @@ impl Nginx {
         let config = format!(
             "load_module {module};
              {user}
-             worker_processes 1;
              daemon off;
+             master_process off;
              pid {root}nginx.pid;
              error_log {root}error.log warn;
              events {{ worker_connections 1024; }}

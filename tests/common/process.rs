@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,11 +26,16 @@ struct Output {
 }
 
 impl Output {
+    /// They are good even if a test has panicked beside them.
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn collect(self: Arc<Self>, from: impl Read + Send + 'static) {
         thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                self.lines.lock().expect("no panic while it is held").push(line);
+                self.lines().push(line);
                 self.changed.notify_all();
             }
         });
@@ -53,29 +58,22 @@ impl Process {
     /// # Panics
     /// When none comes in time.
     pub(crate) fn wait_line(&self, text: &str) -> String {
-        self.wait_line_with(&[text])
-    }
-
-    /// Waits for a line with all these texts, and returns it.
-    ///
-    /// # Panics
-    /// When none comes in time.
-    pub(crate) fn wait_line_with(&self, texts: &[&str]) -> String {
         let deadline = now() + SOON;
-        let mut lines = self.output.lines.lock().expect("no panic while it is held");
+        let mut lines = self.output.lines();
         loop {
-            if let Some(line) = lines.iter().find(|line| texts.iter().all(|text| line.contains(text))) {
+            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(now());
-            assert!(!left.is_zero(), "{} does not say {texts:?} but {lines:#?}", self.name);
-            lines = self.output.changed.wait_timeout(lines, left).expect("no panic while it is held").0;
+            assert!(!left.is_zero(), "{} does not say {text:?} but {lines:#?}", self.name);
+            let waited = self.output.changed.wait_timeout(lines, left);
+            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// All that it has said.
     pub(crate) fn said(&self) -> String {
-        self.output.lines.lock().expect("no panic while it is held").join("\n")
+        self.output.lines().join("\n")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
