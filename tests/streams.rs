@@ -19,10 +19,17 @@ struct Pair {
     _far: Relay,
 }
 
+/// Options of relays that leave nothing out because the machine is busy.
+const PATIENT: [&str; 8] = ["-V", "inf", "-A", "inf", "-F", "inf", "-e", "inf"];
+
 impl Pair {
     fn before(server: &str) -> Self {
-        let far = Relay::start("rtmfp", server, &[]);
-        let near = Relay::start("rtmp", &far.url, &[]);
+        Self::with(server, &[])
+    }
+
+    fn with(server: &str, options: &[&str]) -> Self {
+        let far = Relay::start("rtmfp", server, options);
+        let near = Relay::start("rtmp", &far.url, options);
         Self { near, _far: far }
     }
 
@@ -55,7 +62,7 @@ fn ffmpeg_with_no_delay_sockets_publishes_every_packet_through_two_relays() {
 #[test]
 fn twenty_clients_at_once_do_not_disturb_each_other() {
     let nginx = Nginx::start();
-    let pair = Pair::before(&nginx.url());
+    let pair = Pair::with(&nginx.url(), &PATIENT);
     let clip = clip(5);
     let publish = |number| Process::start(ffmpeg_publish(&clip, &pair.stream(&format!("s{number}"))));
     let mut publishers: Vec<_> = (0..20).map(publish).collect();
@@ -70,7 +77,7 @@ fn twenty_clients_at_once_do_not_disturb_each_other() {
 #[test]
 fn fifty_clients_one_after_the_other_are_all_served() {
     let nginx = Nginx::start();
-    let pair = Pair::before(&nginx.url());
+    let pair = Pair::with(&nginx.url(), &PATIENT);
     let clip = clip(2);
     for number in 0..50 {
         let name = format!("s{number}");
@@ -99,7 +106,7 @@ fn every_combination_of_protocols_carries_a_stream() {
 #[test]
 fn a_stream_can_be_published_again_under_its_name() {
     let nginx = Nginx::start();
-    let pair = Pair::before(&nginx.url());
+    let pair = Pair::with(&nginx.url(), &PATIENT);
     for clip in [clip(5), clip(2)] {
         // The server refuses the name until it has heard that the stream before has ended.
         wait_until("the server takes the name", SOON, || {

@@ -76,6 +76,11 @@ pub struct Media {
     #[arg(short = 'F', long, value_name = "SECONDS", default_value = "0.1")]
     pub finish_margin: Lifetime,
 
+    /// How much longer what is left of a group of pictures may take once the next key frame is there; inf: as long as
+    /// without it
+    #[arg(short = 'e', long, value_name = "SECONDS", default_value = "0.1")]
+    pub previous_group_margin: Lifetime,
+
     /// Mark outgoing packets for networks that tell traffic apart: 0 to 63, or a name such as AF41, EF, CS5
     #[arg(short = 'T', long, value_name = "CODE", default_value = "0")]
     pub dscp: Dscp,
@@ -192,6 +197,7 @@ mod tests {
         assert_eq!(relay.media.video_lifetime.to_string(), "2");
         assert_eq!(relay.media.audio_lifetime.to_string(), "2.2");
         assert_eq!(relay.media.finish_margin.to_string(), "0.1");
+        assert_eq!(relay.media.previous_group_margin.to_string(), "0.1");
         assert_eq!(relay.security.dh_groups.to_string(), "16,14,2");
         assert_eq!(relay.security.crypto_threads, 1);
         assert_eq!(relay.limits.max_message.0, 6 << 20);

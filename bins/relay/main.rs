@@ -65,6 +65,7 @@ fn set_media(config: &mut RelayConfig, media: Media) {
     config.link.lifetimes.video = time(media.video_lifetime);
     config.link.lifetimes.audio = time(media.audio_lifetime);
     config.link.lifetimes.finish_margin = time(media.finish_margin);
+    config.link.lifetimes.previous_group = media.previous_group_margin.0;
     config.dscp = media.dscp.0;
 }
 

@@ -21,7 +21,7 @@ pub(crate) use nginx::Nginx;
 pub(crate) use process::{Process, Relay};
 
 /// How long anything may take that should take no time at all. Long, because machines are busy.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer.
 ///

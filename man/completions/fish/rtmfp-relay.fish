@@ -3,6 +3,7 @@ complete -c rtmfp-relay -l to -d 'Connect each client to this destination: rtmp:
 complete -c rtmfp-relay -s V -l video-lifetime -d 'Leave a video frame out when it could not be begun within this time; inf: never' -r
 complete -c rtmfp-relay -s A -l audio-lifetime -d 'Leave an audio frame out when it could not be begun within this time; inf: never' -r
 complete -c rtmfp-relay -s F -l finish-margin -d 'How much longer a frame that was begun may take to arrive' -r
+complete -c rtmfp-relay -s e -l previous-group-margin -d 'How much longer what is left of a group of pictures may take once the next key frame is there; inf: as long as without it' -r
 complete -c rtmfp-relay -s T -l dscp -d 'Mark outgoing packets for networks that tell traffic apart: 0 to 63, or a name such as AF41, EF, CS5' -r
 complete -c rtmfp-relay -l dh-groups -d 'Diffie-Hellman groups to offer, strongest first, of 16 (4096 bits), 14 (2048), 5 (1536) and 2 (1024)' -r
 complete -c rtmfp-relay -l crypto-threads -d 'Threads for public-key work; 0 does it between packets, on the only thread' -r
