@@ -144,11 +144,9 @@ pub(crate) struct Receiving {
     pub(crate) by_wire: BTreeMap<u64, RecvSlot>,
     /// Finished ones, in order of the time at which they may be forgotten (RFC 7016 section 3.6.3: 120 seconds).
     pub(crate) lingering: VecDeque<(Time, u64)>,
-    /// Bytes that all flows hold.
-    pub(crate) buffered: usize,
-    /// What all flows cost beside that.
+    /// What flows and holes cost beside the bytes they hold.
     pub(crate) overhead: usize,
-    exempt: Option<room::Exempt>,
+    held: room::Held,
 }
 
 impl Session {
