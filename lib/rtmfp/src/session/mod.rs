@@ -234,6 +234,12 @@ impl Session {
         now.since(since) >= self.config.retransmit_limit
     }
 
+    /// Sets the retransmission alarm: one time-out from now, or when the patience with a silent far end has ended.
+    pub(crate) fn arm_retransmission(&mut self, now: Time) {
+        let patience = self.life.waiting_since.map_or(Time::MAX, |since| since + self.config.retransmit_limit);
+        self.timers.set(Timer::Retransmit, patience.min(now + self.path.erto));
+    }
+
     /// The keep-alive falls due that long after the last packet sent; the responder lets the initiator go first.
     pub(crate) fn arm_keepalive(&mut self, now: Time) {
         let slack = if self.role == Role::Responder { self.path.mrto() } else { Duration::ZERO };

@@ -295,7 +295,7 @@ impl Session {
         });
         self.refill_burst();
         if self.timers.is_set(Timer::Retransmit) {
-            self.timers.set(Timer::Retransmit, cx.now + self.path.erto);
+            self.arm_retransmission(cx.now);
         }
     }
 }
