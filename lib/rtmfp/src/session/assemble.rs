@@ -2,7 +2,7 @@
 
 use rtmfp_base::Time;
 
-use super::{Flows, Role, Session, Timer};
+use super::{Flows, Role, Session};
 use crate::Priority;
 use crate::config::MAX_FRAGMENT;
 use crate::send::{Sent, State};
