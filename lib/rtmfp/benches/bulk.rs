@@ -102,7 +102,7 @@ impl Joined {
         while self.read < target {
             self.step(0);
             self.step(1);
-            self.now = self.now + Duration::from_millis(1);
+            self.now += Duration::from_millis(1);
         }
     }
 
