@@ -236,7 +236,8 @@ impl Session {
 
     /// Sets the retransmission alarm: one time-out from now, or when the patience with a silent far end has ended.
     pub(crate) fn arm_retransmission(&mut self, now: Time) {
-        let patience = self.life.waiting_since.map_or(Time::MAX, |since| since + self.config.retransmit_limit);
+        let patience =
+            self.life.waiting_since.map_or(Time::MAX, |since| since + self.config.retransmit_limit);
         self.timers.set(Timer::Retransmit, patience.min(now + self.path.erto));
     }
 
