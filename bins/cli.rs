@@ -2,6 +2,10 @@
 //!
 //! Values are parsed into types that cannot hold anything else, so that the programs only wire things up. An error
 //! says what was wrong and what to write instead.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are help texts, which show optional parts in brackets"
+)]
 #![forbid(unsafe_code)]
 
 #[path = "cli/relay.rs"]

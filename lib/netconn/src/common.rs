@@ -27,6 +27,8 @@ pub(crate) struct Common {
     pub(crate) stats: LinkStats,
     /// The near end finishes: when its patience ends.
     pub(crate) finish_by: Option<Time>,
+    /// Bytes that waited to be sent when its patience began.
+    finish_left: usize,
     pub(crate) events: VecDeque<LinkEvent>,
     ended: bool,
     closed: bool,
@@ -56,6 +58,7 @@ impl Common {
             pending: BTreeMap::new(),
             stats: LinkStats::default(),
             finish_by: None,
+            finish_left: usize::MAX,
             events: VecDeque::new(),
             ended: false,
             closed: false,
@@ -218,6 +221,17 @@ impl Common {
                 self.pending.remove(&stream_id);
             }
         }
+    }
+
+    /// Begins, or goes on, to wait for the rest to be delivered, of which so much is left. Answers whether that makes
+    /// sense: something was delivered since the last time.
+    pub(crate) fn wait_for_rest(&mut self, now: Time, left: usize) -> bool {
+        let goes_on = left < self.finish_left;
+        if goes_on {
+            self.finish_left = left;
+            self.finish_by = Some(now + self.config.finish_limit);
+        }
+        goes_on
     }
 
     /// When the gate or the near end's patience wants to be looked at.

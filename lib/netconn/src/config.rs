@@ -23,10 +23,9 @@ pub struct LinkConfig {
     /// Longest time for which a command that ends a stream waits for the stream's media to be delivered, while
     /// the link lives on. Default 500 ms.
     pub drain_limit: Duration,
-    /// Longest time for which a link that is being finished waits for everything to be delivered, and then once more
-    /// for the other end to finish as well. Default 8 s.
+    /// Longest time for which a link that is being finished waits for anything to be delivered. Default 8 s.
     pub finish_limit: Duration,
-    /// How long the other flows of a connection may outlive its control flow. Default 2.5 s.
+    /// How long the far end's other flows may outlive its control flow, and that the near end's. Default 2.5 s.
     pub tail_limit: Duration,
     /// How long a ping of an RTMP peer, which is passed on, waits for its answer before it is answered here: not all RTMFP
     /// clients know pings. Default 5 s.

@@ -1,7 +1,7 @@
 //! NetConnections and NetStreams over RTMFP and RTMP (RFC 7425 section 5), sans-I/O.
 //!
 //! A [`Link`] is one connection with a peer: it takes and gives the messages that RTMP, RTMFP and their relatives all
-//! carry ([`TcMessage`](rtmfp_media::TcMessage)), whatever is below. What belongs to one hop only stays in the link: flows and their
+//! carry ([`TcMessage`]), whatever is below. What belongs to one hop only stays in the link: flows and their
 //! metadata, flow synchronisation, peer information, keep-alive periods, aggregates, deadlines and priorities,
 //! and the order in which a stream ends. So joining two links makes a relay.
 //!

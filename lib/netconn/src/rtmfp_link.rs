@@ -244,9 +244,14 @@ impl RtmfpLink {
 
     pub(crate) fn finish(&mut self, cx: &mut Cx<'_>) {
         if self.common.finish_by.is_none() && !self.common.is_closed() {
-            self.common.finish_by = Some(cx.now + self.common.config.finish_limit);
+            self.wait_for_rest(cx);
             self.settle(cx);
         }
+    }
+
+    fn wait_for_rest(&mut self, cx: &mut Cx<'_>) -> bool {
+        let left = self.queued(cx);
+        self.common.wait_for_rest(cx.now, left)
     }
 
     pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
@@ -331,7 +336,9 @@ impl RtmfpLink {
             if self.control == Control::Gone {
                 return self.end(cx);
             }
-            return self.fail(cx, LinkError::Unfinished);
+            if !self.wait_for_rest(cx) {
+                return self.fail(cx, LinkError::Unfinished);
+            }
         }
         self.settle(cx);
     }

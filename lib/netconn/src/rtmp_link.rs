@@ -232,9 +232,14 @@ impl RtmpLink {
     pub(crate) fn finish(&mut self, cx: &mut Cx<'_>) {
         if self.finishing == Finishing::No && !self.common.is_closed() {
             self.finishing = Finishing::Wanted;
-            self.common.finish_by = Some(cx.now + self.common.config.finish_limit);
+            self.wait_for_rest(cx.now);
             self.settle(cx);
         }
+    }
+
+    fn wait_for_rest(&mut self, now: Time) -> bool {
+        let left = self.connection.queued_bytes() + self.common.gate.bytes();
+        self.common.wait_for_rest(now, left)
     }
 
     pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
@@ -292,7 +297,7 @@ impl RtmpLink {
         if let Some((echo, _)) = self.ping.take_if(|(_, at)| *at <= cx.now) {
             self.put(cx, UserControl::PingResponse(echo).message());
         }
-        if self.common.finish_by.is_some_and(|end| end <= cx.now) {
+        if self.common.finish_by.is_some_and(|end| end <= cx.now) && !self.wait_for_rest(cx.now) {
             return self.fail(cx, LinkError::Unfinished);
         }
         self.settle(cx);

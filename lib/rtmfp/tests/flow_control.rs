@@ -25,11 +25,11 @@ fn probes(hands: &Hands) -> Vec<Time> {
 /// The window that an end advertised last, in blocks.
 fn window(hands: &Hands, end: usize) -> u64 {
     let acks = hands.packets(end).into_iter().flat_map(|(.., seen)| seen);
-    let blocks = acks.filter_map(|chunk| match chunk {
+    let mut blocks = acks.filter_map(|chunk| match chunk {
         Seen::Ack { blocks, .. } => Some(blocks),
         _ => None,
     });
-    blocks.last().expect("an acknowledgement")
+    blocks.next_back().expect("an acknowledgement")
 }
 
 #[test]

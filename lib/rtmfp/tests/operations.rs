@@ -96,7 +96,11 @@ impl Actor {
                     receipt.abandon(now);
                 }
             }
-            10 => drop(send.and_then(|id| Some(endpoint.send_flow(id)?.close(now)))),
+            10 => {
+                if let Some(flow) = send.and_then(|id| endpoint.send_flow(id)) {
+                    flow.close(now);
+                }
+            }
             11 => {
                 let Some(mut flow) = send.and_then(|id| endpoint.send_flow(id)) else { return };
                 flow.set_priority(now, pick(dice, &PRIORITIES).unwrap_or_default());

@@ -86,6 +86,7 @@ impl Relay {
     fn settle(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         if client.is_gone() {
+            client.log_totals();
             let peer = client.peer;
             self.clients.remove(&id);
             self.arm(id, None);

@@ -1,5 +1,6 @@
-//! The algorithm of RFC 7016 appendix A, with two changes: a loss that belongs to a window already cut does not
-//! cut it again, and the window is not grown while it is not used.
+//! The algorithm of RFC 7016 appendix A, with four changes: a loss that belongs to a window already cut does not
+//! cut it again, the window is not grown while it is not used, time critical data grows it twice as fast as the
+//! appendix says (as the implementation in the field does), and after a timeout two segments may be sent.
 
 use rtmfp_base::Time;
 
@@ -8,8 +9,8 @@ use crate::MAX_FRAGMENT;
 
 const MSS: usize = MAX_FRAGMENT;
 const INITIAL: usize = 3 * MSS;
-/// RFC 7016 appendix A.2: one segment after a timeout.
-const TIMED_OUT: usize = MSS;
+/// After a timeout: two segments, as an acknowledgement is obligatory for two. For one alone it may be delayed.
+const TIMED_OUT: usize = 2 * MSS;
 /// From this much outstanding on, one eighth is a smaller cut than a TCP would need to be compatible with.
 const SCALABLE: usize = 67_200;
 
@@ -58,7 +59,9 @@ impl Rfc7016 {
         } else {
             let (most, step) = match (ack.fast_growth, ack.time_critical) {
                 (true, _) => (4800, 48),
-                (false, true) => (2400, 24),
+                // Twice what the appendix says: with an eighth given up for each loss, live video of 1 Mbit/s would
+                // not fit whole through a path of 40 ms that loses one packet in fifty.
+                (false, true) => (4800, 48),
                 (false, false) => (4800, 24),
             };
             // A step for each sixteenth of a window that was acknowledged.
@@ -168,6 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn time_critical_data_grows_by_768_bytes_a_window() {
+        let mut cc = Rfc7016 { window: 30_000, threshold: 0, ..Rfc7016::new() };
+        let mut acked = 0;
+        while acked < 30_000 {
+            let window = cc.window();
+            cc.on_acknowledgement(&Acknowledgement {
+                fast_growth: false,
+                time_critical: true,
+                ..ack(window)
+            });
+            acked += 2 * MSS;
+        }
+        assert!((30_700..=30_850).contains(&cc.window()), "{}", cc.window());
+    }
+
+    #[test]
     fn yielding_to_time_critical_data_of_others_grows_by_at_most_384_bytes_a_window() {
         let mut cc = Rfc7016 { window: 30_000, threshold: 0, ..Rfc7016::new() };
         let mut acked = 0;
@@ -182,7 +201,7 @@ mod tests {
     fn a_timeout_starts_again_below_three_quarters() {
         let mut cc = Rfc7016 { window: 80_000, threshold: 40_000, ..Rfc7016::new() };
         cc.on_timeout(Time::ZERO, true);
-        assert_eq!((cc.window, cc.threshold), (MSS, 60_000));
+        assert_eq!((cc.window, cc.threshold), (2 * MSS, 60_000));
         cc.on_timeout(Time::ZERO, false);
         assert_eq!(cc.window, INITIAL);
     }

@@ -127,7 +127,7 @@ impl Endpoint {
         let Some(open) = self.sessions.get_mut(session) else { return };
         open.deliver(now, &mut self.flows, id);
         if let Some(flow) = self.flows.recv.get(id)
-            && flow.window_reopened(open.window_room(&self.flows, id, flow))
+            && flow.window_reopened(open.window_room(id, flow))
         {
             open.owe_ack(now, wire_id, true);
         }
@@ -348,12 +348,12 @@ impl RecvFlowRef<'_> {
         let flow = self.endpoint.flows.recv.get_mut(id)?;
         let before = flow.buffered();
         let message = flow.read();
-        let freed = before - flow.buffered();
+        let after = flow.buffered();
         flow.readable_told &= flow.has_ready();
         let settled = flow.has_ready() && !flow.is_nearly_closed();
         let session = flow.session;
         if let Some(open) = self.endpoint.sessions.get_mut(session) {
-            open.made_room(now, &self.endpoint.flows, freed);
+            open.account(now, &self.endpoint.flows, id, before, after);
         }
         if settled {
             self.endpoint.touch(now, session);

@@ -336,7 +336,7 @@ impl Endpoint {
         let Some(open) = self.sessions.get_mut(session) else { return };
         let (wire_id, freed) = (refused.wire_id, refused.buffered());
         refused.reject(code);
-        open.made_room(now, &self.flows, freed);
+        open.account(now, &self.flows, flow, freed, 0);
         open.owe_ack(now, wire_id, true);
         open.settle_recv(now, &mut self.flows, flow);
         self.touch(now, session);

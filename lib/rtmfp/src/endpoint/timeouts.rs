@@ -112,7 +112,7 @@ impl Endpoint {
         }
         self.stats.timeouts += 1;
         session.path.back_off();
-        session.timers.set(Timer::Retransmit, now + session.path.erto);
+        session.arm_retransmission(now);
         if session.life.ping_outstanding {
             self.send_session_chunk(id, &Chunk::Ping(&[]));
         }

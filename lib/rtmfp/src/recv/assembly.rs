@@ -233,4 +233,32 @@ mod tests {
         assembly.deliver_all_complete(0);
         assert_eq!(read_all(&mut assembly), [(2, b"two".to_vec())]);
     }
+
+    #[test]
+    fn the_part_of_an_abandoned_message_does_not_count_for_the_next_one() {
+        let mut assembly = Assembly::default();
+        assembly.insert(1, Begin, b"abandoned");
+        assert_eq!(assembly.length_with(2, Begin, b"ab"), 2);
+        assert_eq!(assembly.length_with(2, Whole, b"ab"), 2);
+        assert_eq!(assembly.length_with(2, Middle, b"ab"), 11);
+        assembly.insert(4, Middle, b"cdef");
+        assert_eq!(assembly.length_with(3, Begin, b"ab"), 6);
+        assert_eq!(assembly.length_with(3, End, b"ab"), 2);
+        assembly.insert(2, Middle, b"-");
+        assert_eq!(assembly.length_with(3, Middle, b"ab"), 16);
+    }
+
+    #[test]
+    fn parts_cost_their_bytes_and_an_overhead_each() {
+        let mut assembly = Assembly::default();
+        for (sequence, cost) in [(1, 164), (3, 328), (2, 364), (5, 528), (4, 564)] {
+            assembly.insert(sequence, if sequence == 1 { Begin } else { Middle }, &[0; 100]);
+            assert_eq!(assembly.buffered(), cost, "{sequence}");
+        }
+        assembly.insert(6, End, &[0; 100]);
+        assembly.deliver_in_sequence(6);
+        assert_eq!(assembly.buffered(), 664);
+        assert_eq!(assembly.read().map(|message| message.fragments), Some(6));
+        assert_eq!(assembly.buffered(), 0);
+    }
 }

@@ -2,7 +2,7 @@
 
 use rtmfp_base::Time;
 
-use super::{Flows, Role, Session, Timer};
+use super::{Flows, Role, Session};
 use crate::Priority;
 use crate::config::MAX_FRAGMENT;
 use crate::send::{Sent, State};
@@ -78,8 +78,8 @@ impl Session {
         self.write_data(now, flows, out, end, &mut done);
         if done.data {
             self.flight.next_tsn += 1;
-            self.timers.set(Timer::Retransmit, now + self.path.erto);
             self.life.waiting_since.get_or_insert(now);
+            self.arm_retransmission(now);
             if self.acks.is_pending() {
                 done.acks |= self.write_acks(flows, out, end, false);
             }

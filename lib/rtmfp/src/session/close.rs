@@ -28,7 +28,7 @@ impl Session {
                 flows.events.push_back(Event::FlowLost { flow: id, tag: flow.tag });
             }
         }
-        self.receiving.buffered = 0;
+        self.receiving.held = super::room::Held::default();
         self.receiving.overhead = 0;
         self.flight = super::Flight::default();
     }

@@ -217,8 +217,8 @@ impl Session {
         let Some(flow) = flows.recv.get_mut(id) else { return };
         let before = flow.buffered();
         flow.deliver();
-        let freed = before - flow.buffered();
-        self.made_room(now, flows, freed);
+        let after = flow.buffered();
+        self.account(now, flows, id, before, after);
     }
 
     /// Starts the idle clock when the last flow has gone.

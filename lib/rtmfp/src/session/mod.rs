@@ -144,11 +144,9 @@ pub(crate) struct Receiving {
     pub(crate) by_wire: BTreeMap<u64, RecvSlot>,
     /// Finished ones, in order of the time at which they may be forgotten (RFC 7016 section 3.6.3: 120 seconds).
     pub(crate) lingering: VecDeque<(Time, u64)>,
-    /// Bytes that all flows hold.
-    pub(crate) buffered: usize,
-    /// What all flows cost beside that.
+    /// What flows and holes cost beside the bytes they hold.
     pub(crate) overhead: usize,
-    exempt: Option<room::Exempt>,
+    held: room::Held,
 }
 
 impl Session {
@@ -234,6 +232,13 @@ impl Session {
     pub(crate) fn is_overdue(&mut self, now: Time) -> bool {
         let since = *self.life.waiting_since.get_or_insert(now);
         now.since(since) >= self.config.retransmit_limit
+    }
+
+    /// Sets the retransmission alarm: one time-out from now, or when the patience with a silent far end has ended.
+    pub(crate) fn arm_retransmission(&mut self, now: Time) {
+        let patience =
+            self.life.waiting_since.map_or(Time::MAX, |since| since + self.config.retransmit_limit);
+        self.timers.set(Timer::Retransmit, patience.min(now + self.path.erto));
     }
 
     /// The keep-alive falls due that long after the last packet sent; the responder lets the initiator go first.

@@ -28,7 +28,13 @@ pub(crate) struct Received {
     newest: Option<(u64, Delivery)>,
     /// Growth of the window would harm no time critical data of others.
     pub(crate) fast_growth: bool,
+    /// Sequence numbers beyond cumulative acknowledgements that were looked at.
+    looked_at: u64,
 }
+
+/// Acknowledgements of more sequence numbers than this in one packet are hardly meant well: they cost much, and say
+/// the same things over and over.
+const MOST_LOOKED_AT: u64 = 65_536;
 
 impl Received {
     pub(crate) fn new(session: &Session) -> Self {
@@ -147,15 +153,14 @@ impl Session {
             Some(RecvSlot::Live(id)) => *id,
         };
         let Some(flow) = cx.flows.recv.get_mut(id) else { return };
-        let (session, progress) = (self.receive_room(), self.progress_room(id, flow));
+        let (session, progress) = self.rooms(id, flow);
         let ranges = cx.limits.ranges.min(flow.seen().len() + self.overhead_room() / RANGE_COST);
         let room = Room { session, progress, ranges };
         let (before, overhead_before) = (flow.buffered(), flow.overhead());
         let accepted = flow.receive(sequence, forward, flags, data, room);
         self.receiving.overhead = self.receiving.overhead + flow.overhead() - overhead_before;
         let after = flow.buffered();
-        self.made_room(cx.now, cx.flows, before.saturating_sub(after));
-        self.took_room(cx.now, cx.flows, id, after.saturating_sub(before));
+        self.account(cx.now, cx.flows, id, before, after);
         match accepted {
             Accepted::Yes { ack_now } => self.owe_ack(cx.now, wire_id, ack_now),
             Accepted::NoRoom => {
@@ -180,7 +185,7 @@ impl Session {
         }
         let freed = flow.buffered();
         flow.reject(0);
-        self.made_room(cx.now, cx.flows, freed);
+        self.account(cx.now, cx.flows, id, freed, 0);
         self.owe_ack(cx.now, wire_id, true);
         self.settle_recv(cx.now, cx.flows, id);
     }
@@ -213,7 +218,10 @@ impl Session {
             return;
         };
         for range in chunk.ranges() {
-            flow.queue.acknowledge_range(*range.start(), *range.end(), &mut note);
+            if packet.looked_at >= MOST_LOOKED_AT {
+                break;
+            }
+            packet.looked_at += flow.queue.acknowledge_range(*range.start(), *range.end(), &mut note);
         }
         packet.acks = true;
         packet.acked += acked_bytes;
@@ -287,7 +295,7 @@ impl Session {
         });
         self.refill_burst();
         if self.timers.is_set(Timer::Retransmit) {
-            self.timers.set(Timer::Retransmit, cx.now + self.path.erto);
+            self.arm_retransmission(cx.now);
         }
     }
 }

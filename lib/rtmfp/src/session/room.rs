@@ -27,10 +27,20 @@ pub(crate) struct Exempt {
     at: Time,
 }
 
+/// What the flows of a session hold together.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    bytes: usize,
+    /// Flows that hold anything.
+    flows: usize,
+    exempt: Option<Exempt>,
+    /// When no flow was found that an exemption would help.
+    searched: Option<Time>,
+}
+
 impl Session {
-    /// Bytes that the flows may still take together.
-    pub(crate) fn receive_room(&self) -> usize {
-        self.config.receive_limit.saturating_sub(self.receiving.buffered)
+    fn receive_room(&self) -> usize {
+        self.config.receive_limit.saturating_sub(self.receiving.held.bytes)
     }
 
     /// What flows and holes may still cost beside the bytes.
@@ -42,60 +52,58 @@ impl Session {
         self.receive_room() < self.config.receive_limit / 2
     }
 
-    fn live<'a>(&'a self, flows: &'a Flows) -> impl Iterator<Item = (u64, RecvFlowId, &'a RecvFlow)> {
-        self.receiving.by_wire.iter().filter_map(|(&wire_id, slot)| match slot {
-            RecvSlot::Live(id) => Some((wire_id, *id, flows.recv.get(*id)?)),
-            RecvSlot::Lingering { .. } => None,
-        })
+    /// What each busy flow may advertise, and `more` others.
+    fn share(&self, more: usize) -> usize {
+        let room = self.receive_room();
+        if self.is_scarce() { room / (self.receiving.held.flows + more).max(1) } else { room }
     }
 
-    /// Bytes that a flow may take if they are the next ones it needs.
-    pub(crate) fn progress_room(&self, id: RecvFlowId, flow: &RecvFlow) -> usize {
-        let most = match self.receiving.exempt {
-            Some(exempt) if exempt.flow == id => self.config.receive_limit.saturating_add(flow.max_message),
-            _ => self.config.receive_limit,
-        };
-        most.saturating_sub(self.receiving.buffered)
+    /// Bytes that all flows together may take, and those that a flow may if they are the next ones it needs.
+    pub(crate) fn rooms(&self, id: RecvFlowId, flow: &RecvFlow) -> (usize, usize) {
+        let room = self.receive_room();
+        if !self.is_exempt(id) {
+            return (room, room);
+        }
+        let most = self.config.receive_limit.saturating_add(flow.max_message);
+        (room, most.saturating_sub(self.receiving.held.bytes))
     }
 
     /// What a flow may advertise at the most.
-    pub(crate) fn window_room(&self, flows: &Flows, id: RecvFlowId, flow: &RecvFlow) -> usize {
-        if self.is_scarce() && flow.buffered() == 0 {
-            self.share(flows, 1)
-        } else if self.is_scarce() && self.receiving.exempt.is_none_or(|exempt| exempt.flow != id) {
-            self.share(flows, 0)
+    pub(crate) fn window_room(&self, id: RecvFlowId, flow: &RecvFlow) -> usize {
+        if self.is_exempt(id) {
+            self.rooms(id, flow).1
         } else {
-            self.progress_room(id, flow)
+            self.share(usize::from(flow.buffered() == 0))
         }
     }
 
-    /// The room for each busy flow, and for some more.
-    fn share(&self, flows: &Flows, more: usize) -> usize {
-        let busy = self.live(flows).filter(|(.., flow)| flow.buffered() > 0).count();
-        self.receive_room() / (busy + more).max(1)
+    fn is_exempt(&self, id: RecvFlowId) -> bool {
+        self.receiving.held.exempt.is_some_and(|exempt| exempt.flow == id)
     }
 
-    /// Something was received for a flow.
-    pub(crate) fn took_room(&mut self, now: Time, flows: &Flows, id: RecvFlowId, taken: usize) {
-        self.receiving.buffered += taken;
-        if let Some(exempt) = self.receiving.exempt.as_mut().filter(|exempt| exempt.flow == id && taken > 0) {
+    /// A flow that held `before` bytes holds `after` now. Where that makes room, those flows tell that they are open
+    /// which were closed for want of it.
+    pub(crate) fn account(&mut self, now: Time, flows: &Flows, id: RecvFlowId, before: usize, after: usize) {
+        let share_before = self.share(1);
+        let held = &mut self.receiving.held;
+        held.bytes = held.bytes + after - before;
+        held.flows = held.flows + usize::from(after > 0) - usize::from(before > 0);
+        if after > before
+            && let Some(exempt) = held.exempt.as_mut().filter(|exempt| exempt.flow == id)
+        {
             exempt.at = now;
         }
+        if after < before {
+            held.searched = None;
+        }
         self.choose_exempt(now, flows);
+        let share = self.share(1);
+        if share_before < REOPENED && share >= REOPENED {
+            self.tell_reopened(flows, share);
+        }
     }
 
-    /// Flows hold less than before. Those that were closed for want of room tell that they are open.
-    pub(crate) fn made_room(&mut self, now: Time, flows: &Flows, freed: usize) {
-        let was_scarce = self.is_scarce();
-        self.receiving.buffered -= freed;
-        if !was_scarce {
-            return;
-        }
-        self.choose_exempt(now, flows);
-        let share = if self.is_scarce() { self.share(flows, 1) } else { self.receive_room() };
-        if share < REOPENED {
-            return;
-        }
+    fn tell_reopened(&mut self, flows: &Flows, share: usize) {
         for (&wire_id, slot) in &self.receiving.by_wire {
             if let RecvSlot::Live(id) = slot
                 && flows.recv.get(*id).is_some_and(|flow| flow.window_reopened(share))
@@ -108,23 +116,30 @@ impl Session {
     /// Where room is scarce, sees to it that one flow can go on, in turn.
     pub(crate) fn choose_exempt(&mut self, now: Time, flows: &Flows) {
         if !self.is_scarce() {
-            self.receiving.exempt = None;
+            self.receiving.held.exempt = None;
             return;
         }
-        let last = self.receiving.exempt;
+        let last = self.receiving.held.exempt;
         let goes_on = |exempt: &Exempt| {
             now.since(exempt.at) < PATIENCE
                 && flows.recv.get(exempt.flow).is_some_and(RecvFlow::is_in_progress)
         };
-        if last.as_ref().is_some_and(goes_on) {
+        if last.as_ref().is_some_and(goes_on) || self.receiving.held.searched == Some(now) {
             return;
         }
-        let after = last.map_or(0, |exempt| exempt.wire_id);
-        let waiting = || self.live(flows).filter(|(.., flow)| flow.is_in_progress());
-        let next = waiting().find(|(wire_id, ..)| *wire_id > after).or_else(|| waiting().next());
-        self.receiving.exempt = next.map(|(wire_id, flow, _)| Exempt { flow, wire_id, at: now });
-        if let Some(exempt) = self.receiving.exempt {
-            self.acks.owe(exempt.wire_id);
+        let waits = |(&wire_id, slot): (&u64, &RecvSlot)| match slot {
+            RecvSlot::Live(id) => {
+                let waits = flows.recv.get(*id).is_some_and(RecvFlow::is_in_progress);
+                waits.then_some(Exempt { flow: *id, wire_id, at: now })
+            }
+            RecvSlot::Lingering { .. } => None,
+        };
+        let (by_wire, after) = (&self.receiving.by_wire, last.map_or(0, |exempt| exempt.wire_id));
+        let mut in_turn = by_wire.range(after.saturating_add(1)..).chain(by_wire.range(..=after));
+        self.receiving.held.exempt = in_turn.find_map(waits);
+        match self.receiving.held.exempt {
+            Some(exempt) => self.acks.owe(exempt.wire_id),
+            None => self.receiving.held.searched = Some(now),
         }
     }
 }

@@ -73,6 +73,10 @@ enum Far {
     Gone,
 }
 
+/// The longest URI, in bytes, that goes into the Endpoint Discriminator of an outgoing connection: it has to fit into a
+/// packet. What a client asks for is told by its `connect` as well.
+const MAX_URI: usize = 1024;
+
 /// What a client's deadline is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
@@ -84,7 +88,7 @@ enum Stage {
     Answer,
     /// Nothing: it is being relayed.
     Running,
-    /// Everything that is left.
+    /// Nothing: its links end.
     Ending,
 }
 
@@ -107,6 +111,21 @@ impl Client {
     /// Whether nothing is left of it.
     pub(super) fn is_gone(&self) -> bool {
         self.near_gone && matches!(self.far, Far::None | Far::Gone)
+    }
+
+    /// Logs what it was, now that it is gone.
+    pub(super) fn log_totals(&self) {
+        let stats = self.near.stats();
+        info!(
+            "client {} from {}: gone; {} messages with {} bytes from it, {} with {} to it, {} dropped",
+            self.id.0,
+            self.peer,
+            stats.received_messages,
+            stats.received_bytes,
+            stats.sent_messages,
+            stats.sent_bytes,
+            stats.dropped_messages
+        );
     }
 
     /// Whether it has not asked for anything yet.
@@ -205,18 +224,7 @@ impl Client {
             LinkEvent::Closed(result) => {
                 self.near_gone = true;
                 shared.release(now, &self.near);
-                let stats = self.near.stats();
-                info!(
-                    "client {} from {}: closed; {} messages with {} bytes from it, {} with {} to it, {} dropped",
-                    self.id.0,
-                    self.peer,
-                    stats.received_messages,
-                    stats.received_bytes,
-                    stats.sent_messages,
-                    stats.sent_bytes,
-                    stats.dropped_messages
-                );
-                shared.counters.near.add(&stats);
+                shared.counters.near.add(&self.near.stats());
                 self.near_ended(shared, now, result.err());
             }
             _ => {}
@@ -240,14 +248,16 @@ impl Client {
                     return;
                 }
                 info!(
-                    "client {} from {}: connect to application {:?} ({})",
+                    "client {} from {}: connect to application {:?} ({:?})",
                     self.id.0,
                     self.peer,
                     request.app,
                     public_uri(&request.tc_url)
                 );
-                let uri =
-                    if request.tc_url.is_empty() { "rtmfp:".to_owned() } else { public_uri(&request.tc_url) };
+                let uri = match public_uri(&request.tc_url) {
+                    uri if (1..=MAX_URI).contains(&uri.len()) => uri,
+                    _ => "rtmfp:".to_owned(),
+                };
                 self.stage = Stage::Open { asked: now };
                 self.deadline = now + shared.config.timeouts.open;
                 self.far = Far::Dialing(Dial::new(shared, self.id.link(Side::Far), uri));
@@ -337,7 +347,7 @@ impl Client {
         if let Some(error) = error {
             info!("client {} from {}: {error}", self.id.0, self.peer);
         }
-        self.begin_end(shared, now);
+        self.begin_end();
         match &mut self.far {
             Far::Open(link) => link.finish(&mut shared.cx(now)),
             Far::Opening(link) => link.abort(&mut shared.cx(now)),
@@ -372,7 +382,7 @@ impl Client {
                     let status = connection_closed(&format!("{} was lost: {reason}", shared.config.to));
                     self.near.send(&mut shared.cx(now), status);
                 }
-                self.begin_end(shared, now);
+                self.begin_end();
             }
             Stage::Connect | Stage::Ending => {
                 if let Some(error) = error {
@@ -396,21 +406,20 @@ impl Client {
             let description = format!("cannot connect to {}: {reason}", shared.config.to);
             self.near.send(&mut shared.cx(now), connection_failed(transaction, &description));
         }
-        self.begin_end(shared, now);
+        self.begin_end();
         self.backlog = Vec::new();
         self.near.finish(&mut shared.cx(now));
     }
 
-    fn begin_end(&mut self, shared: &Shared, now: Time) {
-        if self.stage != Stage::Ending {
-            self.stage = Stage::Ending;
-            self.deadline = now + shared.config.timeouts.end;
-        }
+    /// From here on the links have their own deadlines.
+    fn begin_end(&mut self) {
+        self.stage = Stage::Ending;
+        self.deadline = Time::MAX;
     }
 
     /// Ends everything at once.
     pub(super) fn abort(&mut self, shared: &mut Shared, now: Time) {
-        self.begin_end(shared, now);
+        self.begin_end();
         match &mut self.far {
             Far::Opening(link) | Far::Open(link) => link.abort(&mut shared.cx(now)),
             Far::Dialing(dial) => {
@@ -469,8 +478,7 @@ impl Client {
                 self.abort(shared, now);
             }
             Stage::Open { .. } | Stage::Answer => self.give_up(shared, now, "it does not answer"),
-            Stage::Running => {}
-            Stage::Ending => self.abort(shared, now),
+            Stage::Running | Stage::Ending => {}
         }
     }
 }

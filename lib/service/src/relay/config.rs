@@ -114,8 +114,6 @@ pub struct RelayTimeouts {
     pub answer: Duration,
     /// For one address of an RTMP destination, before the next one is tried as well. Default 2.5 s.
     pub address: Duration,
-    /// For everything that is left when a client or its destination has ended. Default 12 s.
-    pub end: Duration,
     /// RTMFP: for a peer that should have answered; with the keep-alive period it is what a dead peer may cost.
     /// Default 15 s.
     pub retransmit: Duration,
@@ -128,7 +126,6 @@ impl Default for RelayTimeouts {
             open: Duration::from_secs(8),
             answer: Duration::from_millis(9500),
             address: Duration::from_millis(2500),
-            end: Duration::from_secs(12),
             retransmit: Duration::from_secs(15),
         }
     }

@@ -27,7 +27,7 @@ fn silent_connections_don_t_block_others_and_are_dropped_in_time() {
     assert_eq!(chain.server().all().count(), 1, "a silent client costs the destination nothing");
 }
 
-fn counter(chain: &Chain, relay: usize, name: &str) -> u64 {
+pub(crate) fn counter(chain: &Chain, relay: usize, name: &str) -> u64 {
     let list = chain.relay(relay).to_list();
     list.iter().find(|(other, _)| *other == name).unwrap_or_else(|| panic!("no counter {name}")).1
 }

@@ -9,4 +9,5 @@ mod play;
 mod publish;
 mod server;
 mod slow;
+mod strangers;
 mod world;

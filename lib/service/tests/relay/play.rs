@@ -69,7 +69,7 @@ fn media_never_overtakes_the_command_before_it() {
         let server = Server::playing(at(SERVER), clip.clone());
         let mut chain = Chain::new(seed, &["rtmp", "rtmfp", "rtmp"], server);
         let player = chain.add_client(Task::Play);
-        let mut hasty = Client::new(at(FIRST_RELAY), Task::Publish(clip.clone(), End::Delete));
+        let mut hasty = Client::new(at(FIRST_RELAY), Task::Publish(clip, End::Delete));
         hasty.hasty = true;
         let hasty = chain.add(hasty);
         chain.network.run_while(Duration::from_secs(1), |network| {

@@ -25,15 +25,19 @@ impl Plain {
 
 impl Profiles for Plain {
     fn listener(&mut self, _address: SocketAddr) -> Result<Box<dyn Profile>, String> {
-        // The plain profile is found by its name only: the Endpoint Discriminator with the URI (kind 0x0a).
-        let name = [&[TC_URL.len() as u8 + 1, 0x0a], TC_URL.as_bytes()].concat();
-        Ok(Box::new(PlainProfile::new(name)))
+        Ok(Box::new(PlainProfile::new(listener_name())))
     }
 
     fn outgoing(&mut self) -> Result<Box<dyn Profile>, String> {
         self.count += 1;
         Ok(Box::new(PlainProfile::new(format!("{} {}", self.name, self.count))))
     }
+}
+
+/// The name of all listeners. The plain profile is found by its name only: it is the Endpoint Discriminator with the
+/// URI (kind 0x0a).
+pub(crate) fn listener_name() -> Vec<u8> {
+    [&[TC_URL.len() as u8 + 1, 0x0a], TC_URL.as_bytes()].concat()
 }
 
 pub(crate) fn ip(last: u8) -> IpAddr {

@@ -23,15 +23,14 @@ impl Queue {
         Some(newer)
     }
 
-    /// Takes a range beyond the cumulative part; numbers never sent are ignored.
-    pub(crate) fn acknowledge_range(&mut self, first: u64, last: u64, acked: &mut impl FnMut(Acked)) {
-        let last = last.min(self.last_sent());
-        let mut sequence = first.max(self.base);
-        while sequence <= last {
+    /// Takes a range beyond the cumulative part; numbers never sent are ignored. Answers how many were looked at.
+    pub(crate) fn acknowledge_range(&mut self, first: u64, last: u64, acked: &mut impl FnMut(Acked)) -> u64 {
+        let (first, last) = (first.max(self.base), last.min(self.last_sent()));
+        for sequence in first..=last {
             self.acknowledge_one(sequence, acked);
-            sequence += 1;
         }
         self.after_acknowledgement();
+        last.saturating_add(1).saturating_sub(first)
     }
 
     /// The highest number that the far end can know of.
