@@ -21,7 +21,7 @@ pub struct LinkConfig {
     /// Longest time for which a flow waits for another one. Default 2 s.
     pub barrier_limit: Duration,
     /// Longest time for which a command that ends a stream waits for the stream's media to be delivered, while
-    /// the link lives on. Default 500 ms.
+    /// the link lives on. Default 2.5 s: by then media with the default lifetimes has arrived or is too late.
     pub drain_limit: Duration,
     /// Longest time for which a link that is being finished waits for anything to be delivered. Default 8 s.
     pub finish_limit: Duration,
@@ -44,7 +44,7 @@ impl Default for LinkConfig {
             max_streams: 1024,
             max_barriers: 16,
             barrier_limit: Duration::from_secs(2),
-            drain_limit: Duration::from_millis(500),
+            drain_limit: Duration::from_millis(2500),
             finish_limit: Duration::from_secs(8),
             tail_limit: Duration::from_millis(2500),
             ping_limit: Duration::from_secs(5),

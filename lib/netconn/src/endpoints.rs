@@ -135,11 +135,6 @@ impl Endpoints {
         self.slots.get_mut(id).map(|slot| &mut slot.driver.endpoint)
     }
 
-    /// An endpoint, to look at.
-    pub fn peek(&self, id: EndpointId) -> Option<&Endpoint> {
-        self.slots.get(id).map(|slot| &slot.driver.endpoint)
-    }
-
     /// All of them, to look at.
     pub fn iter(&self) -> impl Iterator<Item = &Endpoint> {
         self.slots.iter().map(|(_, slot)| &slot.driver.endpoint)

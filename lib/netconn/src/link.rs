@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use rtmfp::CloseReason;
-use rtmfp_base::{Action, Counters, StreamId, Tag, Time, Visit};
+use rtmfp_base::{Action, Counters, Tag, Time, Visit};
 use rtmfp_media::TcMessage;
 pub use rtmfp_rtmp::Role;
 
@@ -203,14 +203,6 @@ impl Link {
     /// What it has counted.
     pub fn stats(&self) -> LinkStats {
         self.common().stats
-    }
-
-    /// The byte stream that carries it, if one does.
-    pub fn stream(&self) -> Option<StreamId> {
-        match self {
-            Self::Rtmfp(_) => None,
-            Self::Rtmp(link) => Some(link.stream()),
-        }
     }
 
     /// What has happened.

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rtmfp_base::{Action, Counters, StreamId, Time, Visit};
+use rtmfp_base::{Action, StreamId, Time};
 use rtmfp_media::TcMessage;
 use rtmfp_media::control::UserControl;
 use rtmfp_rtmp::{Config, Connection, Event, MessageId, ReceiveLimits, SendError, SendOptions};
@@ -30,6 +30,9 @@ pub struct RtmpLink {
     ping: Option<(u32, Time)>,
 }
 
+/// What a connection takes beside messages that were received in part, in bytes.
+const REST: usize = 16 << 10;
+
 /// Tracks of streams of which the current group of pictures is known.
 const MAX_GROUPS: usize = 4096;
 
@@ -55,7 +58,7 @@ impl RtmpLink {
     ) -> Self {
         let limits = |limits: crate::ReceiveLimits| ReceiveLimits {
             message_bytes: limits.message_bytes,
-            partial_bytes: limits.session_bytes,
+            partial_bytes: limits.session_bytes.saturating_sub(REST),
         };
         rtmp.untrusted = limits(config.untrusted);
         rtmp.trusted = limits(config.trusted);
@@ -78,11 +81,6 @@ impl RtmpLink {
     /// The byte stream.
     pub fn stream(&self) -> StreamId {
         self.stream
-    }
-
-    /// The counters of the RTMP connection.
-    pub fn visit(&self, visit: &mut Visit<'_>) {
-        self.connection.visit(visit);
     }
 
     pub(crate) fn receive(&mut self, cx: &mut Cx<'_>, mut bytes: &[u8]) {

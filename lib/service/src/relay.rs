@@ -14,7 +14,7 @@ mod shared;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use log::info;
+use log::{debug, info};
 use rtmfp::{Event, RecvFlowId, SessionId};
 use rtmfp_base::{
     Action, Batch, Counters, Input, JobDone, RecvMeta, Service, SocketId, StreamId, Time, Visit,
@@ -339,6 +339,9 @@ impl Relay {
     fn finish(&mut self, result: Result<(), String>) {
         if self.phase != Phase::Finished {
             self.phase = Phase::Finished;
+            for (name, value) in self.to_list().into_iter().filter(|(_, value)| *value > 0) {
+                debug!("{name}: {value}");
+            }
             self.shared.actions.push_back(Action::Finished(result));
         }
     }
@@ -358,7 +361,7 @@ impl Service for Relay {
             Input::Timeout => self.on_timeout(now),
             Input::UdpReady { socket, result } => self.on_udp_ready(now, socket, result),
             Input::Datagram { meta, bytes } => self.on_datagram(now, &meta, bytes),
-            Input::PathError { to, error, .. } => log::debug!("datagrams to {to} do not arrive: {error}"),
+            Input::PathError { to, error, .. } => debug!("datagrams to {to} do not arrive: {error}"),
             Input::ListenReady { listener, result } => match result {
                 Ok(local) => self.listeners.tcp_ready(&mut self.shared, listener, local),
                 Err(error) => {

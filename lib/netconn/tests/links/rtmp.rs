@@ -150,7 +150,7 @@ fn the_end_of_a_stream_does_not_overtake_its_media_and_comes_before_the_end_of_a
     wire.run(50_000);
     assert!(!wire.is_finishing());
     // Longer than it would wait if the link went on.
-    wire.now += Duration::from_secs(1);
+    wire.now += LinkConfig::default().drain_limit;
     wire.with(Link::handle_timeout);
     wire.run(usize::MAX);
     assert!(wire.is_finishing());
@@ -160,13 +160,14 @@ fn the_end_of_a_stream_does_not_overtake_its_media_and_comes_before_the_end_of_a
 
 #[test]
 fn the_end_of_a_stream_does_not_wait_long_while_the_link_goes_on() {
-    let mut wire = Wire::new(Role::Client, LinkConfig::default());
+    let drain_limit = Duration::from_millis(500);
+    let mut wire = Wire::new(Role::Client, LinkConfig { drain_limit, ..LinkConfig::default() });
     wire.send(stream(TcMessage { payload: vec![0x17; 100_000].into(), ..media(9, 0, b"") }));
     wire.send(command::delete_stream(1).message(0));
     wire.send(command::create_stream(3.0).message(0));
     wire.run(20_000);
     assert_eq!(wire.received, []);
-    wire.now += Duration::from_millis(500);
+    wire.now += drain_limit;
     wire.with(Link::handle_timeout);
     wire.run(10_000);
     assert_eq!(wire.received.iter().map(|message| message.kind).collect::<Vec<_>>(), [20, 20]);
