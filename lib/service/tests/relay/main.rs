@@ -1,5 +1,6 @@
 //! The relay on simulated networks, between RTMP clients and an RTMP server.
 
+mod churn;
 mod clip;
 mod encoder;
 mod failures;

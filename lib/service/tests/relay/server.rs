@@ -210,6 +210,6 @@ impl Service for Server {
     fn poll_timeout(&mut self) -> Option<Time> {
         let clip = self.clip.as_ref()?;
         let next = |session: &Session| Some(session.playing? + Clip::time(clip.0.get(session.next)?));
-        self.sessions.values().filter_map(next).min()
+        self.sessions.values().filter(|session| session.peer.is_some()).filter_map(next).min()
     }
 }
