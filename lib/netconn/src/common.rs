@@ -27,7 +27,7 @@ pub(crate) struct Common {
     pub(crate) stats: LinkStats,
     /// The near end finishes: when its patience ends.
     pub(crate) finish_by: Option<Time>,
-    /// Bytes that waited to be sent when its patience began.
+    /// How much there was to be delivered when its patience began.
     finish_left: usize,
     pub(crate) events: VecDeque<LinkEvent>,
     ended: bool,
@@ -221,6 +221,11 @@ impl Common {
                 self.pending.remove(&stream_id);
             }
         }
+    }
+
+    /// Messages of streams that have to be delivered, or to expire.
+    pub(crate) fn pending_messages(&self) -> usize {
+        self.gate.len() + self.pending.values().sum::<usize>()
     }
 
     /// Begins, or goes on, to wait for the rest to be delivered, of which so much is left. Answers whether that makes

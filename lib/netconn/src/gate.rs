@@ -39,6 +39,11 @@ impl Gate {
         self.streams.is_empty()
     }
 
+    /// How many messages wait.
+    pub(crate) fn len(&self) -> usize {
+        self.streams.values().map(VecDeque::len).sum()
+    }
+
     /// Bytes of what waits.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

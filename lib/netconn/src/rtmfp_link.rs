@@ -244,14 +244,14 @@ impl RtmfpLink {
 
     pub(crate) fn finish(&mut self, cx: &mut Cx<'_>) {
         if self.common.finish_by.is_none() && !self.common.is_closed() {
-            self.wait_for_rest(cx);
+            self.wait_for_rest(cx.now);
             self.settle(cx);
         }
     }
 
-    fn wait_for_rest(&mut self, cx: &mut Cx<'_>) -> bool {
-        let left = self.queued(cx);
-        self.common.wait_for_rest(cx.now, left)
+    fn wait_for_rest(&mut self, now: Time) -> bool {
+        let left = self.common.pending_messages();
+        self.common.wait_for_rest(now, left)
     }
 
     pub(crate) fn abort(&mut self, cx: &mut Cx<'_>) {
@@ -336,7 +336,7 @@ impl RtmfpLink {
             if self.control == Control::Gone {
                 return self.end(cx);
             }
-            if !self.wait_for_rest(cx) {
+            if !self.wait_for_rest(cx.now) {
                 return self.fail(cx, LinkError::Unfinished);
             }
         }

@@ -205,7 +205,7 @@ impl RtmfpLink {
     }
 
     /// Bytes that wait to be sent.
-    pub(super) fn queued(&mut self, cx: &mut Cx<'_>) -> usize {
+    fn queued(&mut self, cx: &mut Cx<'_>) -> usize {
         let mut queued = self.common.gate.bytes();
         if let Some(endpoint) = cx.endpoints.get(self.endpoint) {
             let flows = self.streams.values().flat_map(|stream| stream.flows);
