@@ -375,6 +375,24 @@ fn the_end_of_a_flow_can_not_be_acknowledged_before_it_was_sent() {
 }
 
 #[test]
+fn the_end_of_a_flow_behind_a_torn_message_takes_one_number() {
+    let mut queue = Queue::new();
+    written(&mut queue, 10, &WriteOptions::default());
+    send(&mut queue, 1, 1000);
+    let torn = written(&mut queue, 1000, &WriteOptions::default());
+    send(&mut queue, 2, 300);
+    queue.abandon(torn);
+    assert!(!queue.has_sendable(), "number 3 is to follow, once it is the head");
+    queue.finish_if_drained();
+    let last = queue.next_chunk(Time::ZERO, 1000, true).expect("the end");
+    assert!(last.last && last.abandoned && last.sequence == 3, "{last:?}");
+    assert_eq!(queue.acknowledge_through(3, &mut |_| {}), None, "it was not sent yet");
+    queue.commit(&last, sent(3, 10));
+    queue.acknowledge_through(3, &mut |_| {});
+    assert!(queue.is_finished());
+}
+
+#[test]
 fn the_last_message_carries_the_mark_of_the_end_when_it_is_still_there() {
     let mut queue = Queue::new();
     written(&mut queue, 10, &WriteOptions::default());

@@ -9,9 +9,13 @@ impl Queue {
     /// is made only when no message is left that could carry the mark (RFC 7016 section 3.6.2.11).
     pub(crate) fn finish_if_drained(&mut self) {
         if self.final_sequence.is_none() && !self.has_uncut() {
-            let sequence = self.next_sequence();
-            self.push_forward(Progress::Unsent);
+            // A number that was to follow a torn message and was never sent marks the end as well.
+            if self.fragments.back().is_none_or(|last| last.progress != Progress::Unsent) {
+                self.push_forward(Progress::Unsent);
+            }
+            let sequence = self.next_sequence() - 1;
             self.final_sequence = Some(sequence);
+            self.waiting_from = self.waiting_from.min(sequence);
             self.torn = false;
         }
     }
