@@ -216,7 +216,7 @@ impl Application {
         while let Some(message) = endpoint.recv_flow(receiver.id).and_then(|mut flow| flow.read(now)) {
             total += message.bytes.len();
             assert!(message.sequence > receiver.last || receiver.any_order, "out of order, or twice");
-            receiver.last = receiver.last.max(message.sequence + message.fragments - 1);
+            receiver.last = receiver.last.max(message.sequence + (message.fragments - 1));
         }
         total
     }
