@@ -58,6 +58,37 @@ impl Default for LinkConfig {
 pub struct ReceiveLimits {
     /// The longest message in bytes.
     pub message_bytes: usize,
-    /// All that was received in part, or not handed out yet, in bytes.
+    /// Memory for all that was received in part, or not handed out yet, in bytes.
     pub session_bytes: usize,
+}
+
+impl ReceiveLimits {
+    /// What of it a session's account gets, so that what is really held stays within it: one message beside the limit of
+    /// all (an eighth of its buffer may be spare), flows and holes at what they really take, and small parts, which
+    /// take up to twice what they count.
+    pub fn grant(self, session: &mut rtmfp::SessionConfig) {
+        let message = self.message_bytes + self.message_bytes / 8;
+        let rest = self.session_bytes.saturating_sub(message).max(LEAST);
+        session.receive_limit = rest / 2;
+        session.overhead_limit = rest / 4;
+    }
+}
+
+/// With less than this, hardly anything could be received.
+const LEAST: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_get_no_more_than_was_measured_to_stay_within_the_bounds() {
+        // The transport's test of memory measures these: 256 KiB before connect is accepted, 8 MiB afterwards.
+        let config = LinkConfig::default();
+        let mut session = rtmfp::SessionConfig::default();
+        config.untrusted.grant(&mut session);
+        assert_eq!((session.receive_limit, session.overhead_limit), (60 << 10, 30 << 10));
+        config.trusted.grant(&mut session);
+        assert_eq!((session.receive_limit, session.overhead_limit), (640 << 10, 320 << 10));
+    }
 }

@@ -216,7 +216,7 @@ impl RtmfpLink {
         let Some(endpoint) = cx.endpoints.get(self.endpoint) else { return };
         if let Some(mut session) = self.session.and_then(|session| endpoint.session(session)) {
             session.configure(cx.now, |session| {
-                session.receive_limit = session.receive_limit.max(limits.session_bytes);
+                limits.grant(session);
                 session.idle_limit = IDLE_LIMIT;
             });
         }

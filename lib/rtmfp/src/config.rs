@@ -61,9 +61,11 @@ pub struct SessionConfig {
     pub idle_limit: Duration,
     /// Differentiated services code point of its packets, 0 to 63.
     pub dscp: u8,
-    /// Bytes of received messages and fragments that all its flows may hold together. As much again is for the flows
-    /// themselves and their holes: some 400 bytes a flow, 32 a hole.
+    /// Bytes of received messages and fragments that all its flows may hold together; to complete a message, one flow at
+    /// a time may hold as much as a message may have beyond that.
     pub receive_limit: usize,
+    /// Bytes that the receiving flows themselves and their holes may cost beside: some 400 a flow, 32 a hole.
+    pub overhead_limit: usize,
 }
 
 impl SessionConfig {
@@ -85,6 +87,7 @@ impl Default for SessionConfig {
             idle_limit: Duration::from_secs(300),
             dscp: 0,
             receive_limit: 192 * 1024,
+            overhead_limit: 192 * 1024,
         }
     }
 }

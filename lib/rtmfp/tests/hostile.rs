@@ -260,6 +260,7 @@ fn a_packet_full_of_closes_is_answered_once() {
 fn more_flows_than_allowed_are_ignored_and_the_others_live_on() {
     let mut config = Config::default();
     config.session.receive_limit = 8 << 20;
+    config.session.overhead_limit = 8 << 20;
     let (mut b, mut peer) = connected(config);
     for flow in 0..1500 {
         let packet = data(&mut peer, flow, 1, WHOLE, b"x");

@@ -431,6 +431,7 @@ fn settings_below_their_minimum_do_no_harm() {
         idle_limit: Duration::ZERO,
         dscp: 255,
         receive_limit: 100_000,
+        overhead_limit: 100_000,
     };
     let mut open = Open::new(&config(|c| *c = nothing.clone()));
     assert_eq!(open.closed(0), None);

@@ -29,7 +29,7 @@ impl Linked {
     /// A client of `to`, or a server.
     pub(crate) fn new(name: &[u8], address: SocketAddr, to: Option<SocketAddr>, link: LinkConfig) -> Self {
         let mut config = Config::default();
-        config.session.receive_limit = link.untrusted.session_bytes;
+        link.untrusted.grant(&mut config.session);
         config.session.keepalive = link.keepalive;
         config.max_message = link.untrusted.message_bytes + 5;
         let endpoint = Endpoint::new(config, Box::new(PlainProfile::new(name)), [1; 32], Time::ZERO);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::wire::Fragment;
 
@@ -26,7 +26,7 @@ struct Segment {
     last: u64,
     begins: bool,
     ends: bool,
-    bytes: BytesMut,
+    bytes: Vec<u8>,
 }
 
 /// The receive buffer of a flow.
@@ -101,12 +101,12 @@ impl Assembly {
         let segment = self.segments.entry(first).or_insert_with(|| {
             self.buffered += OVERHEAD;
             let begins = matches!(fragment, Fragment::Whole | Fragment::Begin);
-            Segment { last: sequence, begins, ends, bytes: BytesMut::with_capacity(data.len()) }
+            Segment { last: sequence, begins, ends, bytes: Vec::new() }
         });
-        segment.bytes.extend_from_slice(data);
+        append(&mut segment.bytes, data);
         (segment.last, segment.ends) = (sequence, ends);
         if let Some(next) = next {
-            segment.bytes.extend_from_slice(&next.bytes);
+            append(&mut segment.bytes, &next.bytes);
             (segment.last, segment.ends) = (next.last, next.ends);
         }
         first
@@ -151,12 +151,26 @@ impl Assembly {
     fn finish(&mut self, first: u64, segment: Segment) {
         let fragments = segment.last - first + 1;
         if segment.begins && segment.ends {
-            self.ready.push_back(Received { bytes: segment.bytes.freeze(), sequence: first, fragments });
+            self.ready.push_back(Received { bytes: segment.bytes.into(), sequence: first, fragments });
         } else {
             self.buffered -= segment.bytes.len() + OVERHEAD;
         }
     }
 }
+
+/// Appends with little to spare: what a peer may make an endpoint hold is counted in bytes received, and a buffer that
+/// doubles would cost up to twice as much.
+fn append(buffer: &mut Vec<u8>, data: &[u8]) {
+    let needed = buffer.len() + data.len();
+    if needed > buffer.capacity() {
+        let spare = buffer.len().min(SPARE.max(buffer.len() / 8));
+        buffer.reserve_exact(data.len() + spare);
+    }
+    buffer.extend_from_slice(data);
+}
+
+/// Up to here a buffer doubles; above, an eighth of it is spare.
+const SPARE: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {

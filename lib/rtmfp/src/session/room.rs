@@ -45,7 +45,7 @@ impl Session {
 
     /// What flows and holes may still cost beside the bytes.
     pub(crate) fn overhead_room(&self) -> usize {
-        self.config.receive_limit.saturating_sub(self.receiving.overhead)
+        self.config.overhead_limit.saturating_sub(self.receiving.overhead)
     }
 
     fn is_scarce(&self) -> bool {

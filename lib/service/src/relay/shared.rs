@@ -79,7 +79,7 @@ impl Shared {
         // longer.
         config.session.idle_limit = self.config.rtmp.handshake_timeout + timeouts.connect;
         config.session.dscp = self.config.dscp;
-        config.session.receive_limit = link.untrusted.session_bytes;
+        link.untrusted.grant(&mut config.session);
         config.receive_capacity = link.untrusted.message_bytes;
         config.max_message = link.untrusted.message_bytes + TC_HEAD;
         config.limits.send_queue = link.max_queued_bytes;
