@@ -181,7 +181,6 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig {
-            cases: 10_000,
             rng_seed: RngSeed::Fixed(22),
             failure_persistence: None,
             ..ProptestConfig::default()

@@ -147,6 +147,8 @@ static ENDS: LazyLock<Mutex<Vec<End>>> =
     LazyLock::new(|| Mutex::new(POLICIES.iter().map(|policy| pair(*policy).0).collect()));
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
     #[test]
     fn no_packet_makes_opening_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), whole_blocks: bool) {
         let len = if whole_blocks { bytes.len() / 16 * 16 } else { bytes.len() };

@@ -234,7 +234,6 @@ fn codecs_print_as_people_know_them() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 10_000,
         rng_seed: RngSeed::Fixed(0xe_47f9),
         failure_persistence: None,
         ..ProptestConfig::default()

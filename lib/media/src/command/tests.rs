@@ -139,7 +139,6 @@ fn the_rest_is_a_slice_of_the_payload() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 10_000,
         rng_seed: RngSeed::Fixed(20),
         failure_persistence: None,
         ..ProptestConfig::default()

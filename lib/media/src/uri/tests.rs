@@ -93,7 +93,6 @@ fn what_cannot_be_meant_is_refused() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 10_000,
         rng_seed: RngSeed::Fixed(1935),
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -94,6 +94,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
         #[test]
         fn agrees_with_a_plain_set(inserts in proptest::collection::vec((0u64..60, 0u64..6), 0..60)) {
             let mut set = RangeSet::default();
