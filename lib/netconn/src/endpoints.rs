@@ -129,6 +129,13 @@ impl Endpoints {
         Some(id)
     }
 
+    /// The network says that datagrams to an address do not arrive.
+    pub fn path_error(&mut self, now: Time, socket: SocketId, to: SocketAddr, error: &str) {
+        if let Some(endpoint) = self.owner_of(socket).and_then(|id| self.get(id)) {
+            endpoint.handle_path_error(now, to, socket, error);
+        }
+    }
+
     /// An endpoint. Whatever is done to it, it will be asked what came of it.
     pub fn get(&mut self, id: EndpointId) -> Option<&mut Endpoint> {
         self.touch(id);

@@ -28,6 +28,9 @@ pub struct Config {
     pub congestion: fn() -> Box<dyn Congestion>,
     /// Give up opening a session after this.
     pub open_timeout: Duration,
+    /// Give up opening a session so long after the network has said of every address that nobody is there. Anybody can
+    /// forge that, so an answer needs its time. [`Duration::MAX`]: it is not listened to.
+    pub unreachable_timeout: Duration,
     /// Bytes that a new sending flow takes before it is no longer writable (advice, not a limit).
     pub send_capacity: usize,
     /// Bytes that a new receiving flow advertises room for.
@@ -43,6 +46,7 @@ impl Default for Config {
             limits: Limits::default(),
             congestion: congestion::rfc7016,
             open_timeout: Duration::from_secs(95),
+            unreachable_timeout: Duration::from_secs(1),
             send_capacity: 65_536,
             receive_capacity: 65_536,
             max_message: 65_536,
@@ -66,6 +70,23 @@ pub struct SessionConfig {
     pub receive_limit: usize,
     /// Bytes that the receiving flows themselves and their holes may cost beside: some 400 a flow, 32 a hole.
     pub overhead_limit: usize,
+    /// Whether the session follows its far end to other addresses.
+    pub mobility: Mobility,
+}
+
+/// Whether a session follows its far end to other addresses, each of which has to prove itself first (RFC 7016 section
+/// 3.5.4.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Mobility {
+    /// It does. Where packets carry no authentication code, one forged packet in 65,536 is taken for the far end's; but
+    /// even that has an address only asked, and the far end's keys are needed to answer.
+    Always,
+    /// It does when received packets carry a cryptographic authentication code.
+    #[default]
+    Authenticated,
+    /// It does not.
+    Never,
 }
 
 impl SessionConfig {
@@ -88,6 +109,7 @@ impl Default for SessionConfig {
             dscp: 0,
             receive_limit: 192 * 1024,
             overhead_limit: 192 * 1024,
+            mobility: Mobility::default(),
         }
     }
 }
@@ -116,6 +138,11 @@ pub struct Limits {
     pub control_queue: usize,
     /// Ping replies of a session a second.
     pub pings_per_second: u32,
+    /// Addresses asked whether they are a far end's, all sessions together, a second. A session asks one a second at
+    /// most.
+    pub mobility_checks: u32,
+    /// Errors from the network looked at, a second: anybody can forge them.
+    pub path_errors: u32,
     /// Rates of answers to hellos.
     pub hellos: HelloLimits,
 }
@@ -133,6 +160,8 @@ impl Default for Limits {
             redirect_addresses: 24,
             control_queue: 1024,
             pings_per_second: 20,
+            mobility_checks: 1000,
+            path_errors: 100,
             hellos: HelloLimits::default(),
         }
     }

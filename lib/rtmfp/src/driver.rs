@@ -122,6 +122,9 @@ impl<A: Application> Service for Node<A> {
                 }
                 Err(error) => self.actions.push_back(Action::Finished(Err(error))),
             },
+            Input::PathError { socket, to, error } => {
+                self.driver.endpoint.handle_path_error(now, to, socket, &error);
+            }
             Input::JobDone(done) => self.driver.job_done(now, done),
             Input::Drain => self.driver.endpoint.shutdown(now, crate::Shutdown::Orderly),
             Input::Stop => self.driver.endpoint.shutdown(now, crate::Shutdown::Abrupt),

@@ -1,7 +1,9 @@
 //! What an endpoint tells its application.
 
+use core::net::SocketAddr;
+
 use bytes::Bytes;
-use rtmfp_base::{ReceiptId, Tag};
+use rtmfp_base::{InterfaceId, ReceiptId, Tag};
 
 use crate::{RecvFlowId, SendFlowId, SessionId};
 
@@ -22,6 +24,15 @@ pub enum Event {
         session: SessionId,
         /// Why.
         reason: CloseReason,
+    },
+    /// The far end of a session is at another address or reached by another interface now, and has proven it.
+    AddressChanged {
+        /// Which session.
+        session: SessionId,
+        /// The new address.
+        to: SocketAddr,
+        /// The interface that packets leave from now.
+        interface: InterfaceId,
     },
     /// The far end began a flow. Answer by `accept` or `reject` before the next event is polled; else the flow is
     /// rejected.
@@ -118,6 +129,9 @@ pub enum CloseReason {
     /// It had no flow for the idle limit.
     #[error("idle")]
     Idle,
+    /// While opening, the network said of all addresses that nobody is there, and nobody answered.
+    #[error("nobody there")]
+    Unreachable,
     /// It could not be opened in time.
     #[error("no answer while opening")]
     OpenTimeout,

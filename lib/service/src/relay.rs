@@ -361,7 +361,10 @@ impl Service for Relay {
             Input::Timeout => self.on_timeout(now),
             Input::UdpReady { socket, result } => self.on_udp_ready(now, socket, result),
             Input::Datagram { meta, bytes } => self.on_datagram(now, &meta, bytes),
-            Input::PathError { to, error, .. } => debug!("datagrams to {to} do not arrive: {error}"),
+            Input::PathError { socket, to, error } => {
+                debug!("datagrams to {to} do not arrive: {error}");
+                self.shared.endpoints.path_error(now, socket, to, &error);
+            }
             Input::ListenReady { listener, result } => match result {
                 Ok(local) => self.listeners.tcp_ready(&mut self.shared, listener, local),
                 Err(error) => {

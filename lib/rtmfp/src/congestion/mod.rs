@@ -30,6 +30,12 @@ pub trait Congestion: Send + fmt::Debug {
     /// The retransmission alarm fired. With `lost`, data (or a ping) was outstanding; without, nothing was.
     fn on_timeout(&mut self, now: Time, lost: bool);
 
+    /// The session's packets take, or may take, another path from now on: what was measured of the one before need
+    /// not hold (RFC 7016 section 3.5.4.2).
+    fn on_path_change(&mut self, now: Time) {
+        let _ = now;
+    }
+
     /// Marked packets are counted by the far end: `true` lets sends be marked ECN-capable.
     fn wants_ecn(&self) -> bool {
         false

@@ -188,8 +188,9 @@ impl Endpoint {
         self.prove_session(id);
         self.on_header(now, meta, id, &header);
         if header.mode != Mode::Startup {
-            self.on_chunks(now, id, &header, chunks);
+            self.on_chunks(now, meta, id, &header, chunks);
         }
+        self.check_address(now, meta, id);
         self.touch(now, id);
         Disposition::Consumed
     }
@@ -211,7 +212,7 @@ impl Endpoint {
         }
     }
 
-    fn on_chunks(&mut self, now: Time, id: SessionId, header: &PacketHeader, chunks: &[u8]) {
+    fn on_chunks(&mut self, now: Time, meta: &RecvMeta, id: SessionId, header: &PacketHeader, chunks: &[u8]) {
         let sent_critical =
             self.critical.sent.is_some_and(|at| now.since(at) < crate::session::TIME_CRITICAL_MEMORY);
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -252,9 +253,10 @@ impl Endpoint {
                     pinged = true;
                     self.on_ping(now, id, message);
                 }
-                (Ok(Chunk::PingReply(_)), true) => {
+                (Ok(Chunk::PingReply(message)), true) => {
                     session.life.ping_outstanding = false;
                     session.life.waiting_since = None;
+                    self.on_address_confirmed(now, meta, id, message);
                 }
                 (Ok(Chunk::Close), _) => {
                     closed = true;
@@ -283,6 +285,10 @@ impl Endpoint {
 
     fn on_ping(&mut self, now: Time, id: SessionId, message: &[u8]) {
         let Some(session) = self.sessions.get_mut(id) else { return };
+        if message.first() == Some(&super::mobility::MARK) {
+            // The far end takes this end to be elsewhere than before: the path is another one.
+            session.congestion.on_path_change(now);
+        }
         if message.len() + 64 > MAX_PACKET {
             return;
         }

@@ -50,6 +50,10 @@ impl Retry {
 struct Candidate {
     to: SocketAddr,
     retry: Retry,
+    /// Interfaces for which the network said that nobody is there.
+    unreachable: Vec<InterfaceId>,
+    /// It said so for all of them.
+    is_unreachable: bool,
 }
 
 /// What an initiator keeps until its session is open.
@@ -69,6 +73,39 @@ pub(crate) struct Opening {
     conclusions: u8,
     /// Packets of the open session that came before the responder's keying.
     early: VecDeque<(RecvMeta, Vec<u8>)>,
+}
+
+impl Opening {
+    /// The network said that a candidate is not reached from one of its family's interfaces, of which there are
+    /// `interfaces`. Answers whether it said so of all candidates.
+    pub(super) fn note_unreachable(
+        &mut self,
+        to: SocketAddr,
+        interface: InterfaceId,
+        interfaces: usize,
+    ) -> bool {
+        let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.to == to) else {
+            return false;
+        };
+        if !candidate.unreachable.contains(&interface) && candidate.unreachable.len() < interfaces {
+            candidate.unreachable.push(interface);
+        }
+        candidate.is_unreachable = candidate.unreachable.len() >= interfaces;
+        self.is_unreachable()
+    }
+
+    /// Whether the network said of every candidate that it is not reached.
+    pub(super) fn is_unreachable(&self) -> bool {
+        !self.candidates.is_empty() && self.candidates.iter().all(|candidate| candidate.is_unreachable)
+    }
+
+    /// Hellos to the candidates of an address family.
+    pub(super) fn greetings(&self, ipv4: bool) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut chunk = Vec::new();
+        Chunk::IHello(IHello { epd: &self.epd, tag: &self.tag }).write(&mut chunk);
+        let fitting = self.candidates.iter().filter(|candidate| candidate.to.is_ipv4() == ipv4);
+        fitting.map(|candidate| (candidate.to, chunk.clone())).collect()
+    }
 }
 
 /// Whether a Redirect from `from` may name an address: none that leads to many hosts, and none of this host itself
@@ -145,7 +182,12 @@ impl Endpoint {
             return;
         }
         opening.learned += usize::from(learned);
-        opening.candidates.push(Candidate { to, retry: Retry::new(now) });
+        opening.candidates.push(Candidate {
+            to,
+            retry: Retry::new(now),
+            unreachable: Vec::new(),
+            is_unreachable: false,
+        });
         session.timers.set(Timer::Startup, now);
         self.touch(now, id);
     }
@@ -201,15 +243,19 @@ impl Endpoint {
             .map(|&(interface, _)| interface)
             .collect();
         for interface in fitting {
-            self.queue_control(ControlPacket {
-                envelope: Envelope::Startup { far_id: 0 },
-                interface,
-                to,
-                src_ip: None,
-                dscp: 0,
-                chunk: chunk.to_vec(),
-            });
+            self.queue_hello(interface, to, chunk.to_vec());
         }
+    }
+
+    pub(super) fn queue_hello(&mut self, interface: InterfaceId, to: SocketAddr, chunk: Vec<u8>) {
+        self.queue_control(ControlPacket {
+            envelope: Envelope::Startup { far_id: 0 },
+            interface,
+            to,
+            src_ip: None,
+            dscp: 0,
+            chunk,
+        });
     }
 
     fn opening_by_tag(&self, tag: &[u8]) -> Option<SessionId> {

@@ -6,7 +6,9 @@ mod demux;
 mod handles;
 mod hello;
 mod initiator;
+mod interfaces;
 mod jobs;
+mod mobility;
 mod near_id;
 mod responder;
 mod stats;
@@ -25,6 +27,7 @@ use rtmfp_base::{Arena, InterfaceId, Tag, Time};
 pub use demux::{Disposition, DropReason};
 pub use handles::{Receipt, RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
 pub(crate) use initiator::Opening;
+pub(crate) use interfaces::Reach;
 pub use stats::{Holdings, Stats};
 
 use crate::config::{Config, MAX_METADATA};
@@ -93,6 +96,7 @@ pub struct Endpoint {
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
     near_ids: near_id::NearIds,
+    paths: mobility::Paths,
     critical: Critical,
     shutdown: Option<bool>,
     /// New sessions are opened for others.
@@ -144,6 +148,9 @@ impl Endpoint {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
         let near_ids = near_id::NearIds::new(&mut rng);
+        let mut secret = [0; 32];
+        rng.fill_bytes(&mut secret);
+        let paths = mobility::Paths::new(&config.limits, secret);
         Self {
             profile,
             config,
@@ -158,6 +165,7 @@ impl Endpoint {
             jobs: jobs::Jobs::default(),
             hellos,
             near_ids,
+            paths,
             critical: Critical::default(),
             shutdown: None,
             accepting: true,
@@ -166,13 +174,6 @@ impl Endpoint {
             sealing_ids: Vec::new(),
             stats: Stats::default(),
         }
-    }
-
-    /// Says that datagrams can be sent from and arrive at an interface with a local address. Hellos go out from every
-    /// interface of the receiver's address family.
-    pub fn add_interface(&mut self, interface: InterfaceId, local: SocketAddr) {
-        self.interfaces.retain(|&(id, _)| id != interface);
-        self.interfaces.push((interface, local));
     }
 
     /// The cryptography profile.

@@ -75,6 +75,18 @@ stats! {
     limited_pings,
     /// Control packets dropped because too many wait.
     limited_control,
+    /// Addresses asked whether they are a far end's new one.
+    mobility_checks,
+    /// Sessions that moved to another address of the far end.
+    moved_sessions,
+    /// Errors that the network reported for datagrams sent.
+    path_errors,
+    /// Of these, those not looked at because there were too many.
+    limited_path_errors,
+    /// Answers to address checks that are forged, too old or from elsewhere.
+    bad_mobility,
+    /// Address checks not begun because there were too many.
+    limited_mobility,
 }
 
 stats! {

@@ -91,6 +91,7 @@ impl Endpoint {
             }
             Timer::Expiry => session.expire_messages(now, &mut self.flows),
             Timer::Linger => session.end_lingering(now),
+            Timer::Path => self.on_path_timer(now, id),
         }
     }
 

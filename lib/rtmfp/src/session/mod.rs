@@ -5,6 +5,7 @@ mod assemble;
 mod close;
 mod flows;
 mod loss;
+mod mobility;
 mod path;
 mod receive;
 mod room;
@@ -28,7 +29,7 @@ pub(crate) use timers::{Timer, Timers};
 use crate::config::SessionConfig;
 use crate::congestion::Congestion;
 use crate::crypto::{DEFAULT_KEY, KeyId};
-use crate::endpoint::Opening;
+use crate::endpoint::{Opening, Reach};
 use crate::{Priority, SendFlowId, SessionId};
 
 /// Where a session is in its life (RFC 7016 section 3.5, figure 12).
@@ -116,6 +117,8 @@ pub(crate) struct Session {
     pub(crate) critical: TimeCritical,
     pub(crate) life: Liveness,
     pub(crate) marks: Marks,
+    pub(crate) checks: mobility::Checks,
+    pub(crate) reach: Reach,
     /// As responder: the RIKeying packet's chunk, to answer a repeated IIKeying, and the initiator's component.
     pub(crate) answer: Option<Box<(Vec<u8>, Vec<u8>)>>,
     /// In the endpoint's ready list of these priorities, one bit each.
@@ -197,6 +200,8 @@ impl Session {
                 received: 0,
                 report_due: false,
             },
+            checks: mobility::Checks::default(),
+            reach: Reach::default(),
             answer: None,
             queued: 0,
             pings: rtmfp_base::TokenBucket::new(

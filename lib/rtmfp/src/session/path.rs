@@ -34,6 +34,8 @@ pub(crate) struct Path {
     /// The last echo sent and received.
     pub(super) echo_sent: Option<u16>,
     echo_received: Option<u16>,
+    /// Time-outs since the last measured round trip.
+    pub(crate) timeouts: u32,
 }
 
 impl Path {
@@ -49,6 +51,7 @@ impl Path {
             received: None,
             echo_sent: None,
             echo_received: None,
+            timeouts: 0,
         }
     }
 
@@ -85,7 +88,7 @@ impl Path {
             }
         }
         self.mrto = self.srtt.unwrap_or_default() + self.rttvar * 4 + DELAYED_ACK;
-        self.erto = self.mrto.max(MIN_ERTO);
+        self.forget_back_off();
         Some(rtt)
     }
 
@@ -107,8 +110,19 @@ impl Path {
         }
     }
 
-    /// A time-out has passed: wait longer the next time.
+    /// Waits as long as the measured round-trip time asks for.
+    pub(crate) fn forget_back_off(&mut self) {
+        self.timeouts = 0;
+        self.erto = if self.srtt.is_some() { self.mrto.max(MIN_ERTO) } else { FIRST_ERTO };
+    }
+
+    /// A time-out has passed: wait longer the next time. When it was not the first one, the near address may have gone:
+    /// the system is to choose one.
     pub(crate) fn back_off(&mut self) {
+        self.timeouts = self.timeouts.saturating_add(1);
+        if self.timeouts > 1 {
+            self.src_ip = None;
+        }
         self.erto = self.erto.mul_f64(core::f64::consts::SQRT_2).min(MAX_BACKOFF).max(self.mrto);
     }
 

@@ -27,9 +27,11 @@ pub(crate) enum Timer {
     Expiry,
     /// A finished flow's number is free again.
     Linger,
+    /// Something about the path is due: an interface, a probe of its size, an opening that nobody hears.
+    Path,
 }
 
-pub(crate) const ALL: [Timer; 11] = [
+pub(crate) const ALL: [Timer; 12] = [
     Timer::Startup,
     Timer::Deadline,
     Timer::Retransmit,
@@ -41,6 +43,7 @@ pub(crate) const ALL: [Timer; 11] = [
     Timer::Probe,
     Timer::Expiry,
     Timer::Linger,
+    Timer::Path,
 ];
 
 impl Timer {
@@ -58,6 +61,7 @@ impl Timer {
             Self::Probe => "probe",
             Self::Expiry => "expiry",
             Self::Linger => "linger",
+            Self::Path => "path",
         }
     }
 }

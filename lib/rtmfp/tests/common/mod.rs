@@ -31,7 +31,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             events: Vec::new(),
             received: BTreeMap::new(),
