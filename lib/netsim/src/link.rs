@@ -189,6 +189,11 @@ impl Link {
         self.config.delay
     }
 
+    /// How long the rate keeps a datagram that comes now waiting.
+    pub(crate) fn waiting(&self, now: Time) -> core::time::Duration {
+        core::time::Duration::from_nanos(self.datagrams.free_at.saturating_sub(nanos(now)))
+    }
+
     fn loses(&mut self) -> bool {
         match self.config.loss {
             Loss::None => false,

@@ -65,6 +65,9 @@ pub struct SessionConfig {
     pub idle_limit: Duration,
     /// Differentiated services code point of its packets, 0 to 63.
     pub dscp: u8,
+    /// Take it for congestion when packets wait this long in queues: half of it begins to slow bulk data down, and
+    /// reaching it counts as a loss. `None`: only losses and marks count, and where queues are long they get full.
+    pub congestion_delay: Option<Duration>,
     /// Bytes of received messages and fragments that all its flows may hold together; to complete a message, one flow at
     /// a time may hold as much as a message may have beyond that.
     pub receive_limit: usize,
@@ -107,6 +110,7 @@ impl Default for SessionConfig {
             retransmit_limit: Duration::from_secs(120),
             idle_limit: Duration::from_secs(300),
             dscp: 0,
+            congestion_delay: Some(Duration::from_millis(100)),
             receive_limit: 192 * 1024,
             overhead_limit: 192 * 1024,
             mobility: Mobility::default(),

@@ -432,6 +432,7 @@ fn settings_below_their_minimum_do_no_harm() {
         dscp: 255,
         receive_limit: 100_000,
         overhead_limit: 100_000,
+        congestion_delay: Some(Duration::ZERO),
         ..SessionConfig::default()
     };
     let mut open = Open::new(&config(|c| *c = nothing.clone()));

@@ -100,6 +100,11 @@ impl Network {
         self.link_counters(Place::Down(node.into()))
     }
 
+    /// How long a datagram that came now would wait for those in the queue of a node's downlink.
+    pub fn downlink_queue(&self, node: impl Into<Node>) -> Duration {
+        self.links.find(Place::Down(node.into())).map_or(Duration::ZERO, |link| link.waiting(self.now))
+    }
+
     fn link_counters(&self, place: Place) -> LinkCounters {
         self.links.find(place).map_or_else(LinkCounters::default, |link| link.counters)
     }

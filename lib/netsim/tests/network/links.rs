@@ -279,6 +279,8 @@ fn an_uplink_and_a_downlink_are_shared_by_all_peers() {
     network.set_link(b, a, LinkConfig::with_delay(Duration::from_millis(500)));
     probe(&mut network, b).send(address(1), &[0; 1000]);
     probe(&mut network, c).send(address(1), &[0; 1000]);
+    network.run_for(MILLI * 4);
+    assert_eq!((network.downlink_queue(a), network.downlink_queue(b)), (MILLI * 6, Duration::ZERO));
     network.run_for(Duration::from_secs(1));
     let from: Vec<_> = network.peek::<Probe>(a).datagrams().map(|(at, meta, _)| (at, meta.from)).collect();
     assert_eq!(from, [(Time::from_millis(1010), address(3)), (Time::from_millis(1510), address(2))]);

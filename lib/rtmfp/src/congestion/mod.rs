@@ -1,5 +1,7 @@
 //! Congestion control behind a trait (RFC 7016 section 3.5.2).
 
+mod base_rtt;
+mod delay;
 mod rfc7016;
 
 use core::fmt;
@@ -36,6 +38,16 @@ pub trait Congestion: Send + fmt::Debug {
         let _ = now;
     }
 
+    /// The round-trip time of the path when its queues are empty, where the controller looks for it.
+    fn base_rtt(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How often delay alone was taken for congestion.
+    fn delay_events(&self) -> u64 {
+        0
+    }
+
     /// Marked packets are counted by the far end: `true` lets sends be marked ECN-capable.
     fn wants_ecn(&self) -> bool {
         false
@@ -65,6 +77,8 @@ pub struct Acknowledgement {
     pub srtt: Option<Duration>,
     /// The round-trip time that this packet measured.
     pub rtt_sample: Option<Duration>,
+    /// The session's threshold of congestion by delay (`SessionConfig::congestion_delay`).
+    pub delay: Option<Duration>,
     /// No time critical data of others would be harmed by growth (RFC 7016 appendix A.2).
     pub fast_growth: bool,
     /// Time critical data was sent on this session lately.

@@ -1,9 +1,13 @@
 //! The algorithm of RFC 7016 appendix A, with four changes: a loss that belongs to a window already cut does not
 //! cut it again, the window is not grown while it is not used, time critical data grows it twice as fast as the
-//! appendix says (as the implementation in the field does), and after a timeout two segments may be sent.
+//! appendix says (as the implementation in the field does), and after a timeout two segments may be sent. It takes
+//! delay for congestion, too, where the session wants that.
+
+use core::time::Duration;
 
 use rtmfp_base::Time;
 
+use super::delay::{Delay, Sense};
 use super::{Acknowledgement, Congestion};
 use crate::MAX_FRAGMENT;
 
@@ -11,6 +15,8 @@ const MSS: usize = MAX_FRAGMENT;
 const INITIAL: usize = 3 * MSS;
 /// After a timeout: two segments, as an acknowledgement is obligatory for two. For one alone it may be delayed.
 const TIMED_OUT: usize = 2 * MSS;
+/// While the base of the round-trip time is looked for: the least that gets acknowledgements without delay.
+const PROBING: usize = 2 * MSS;
 /// From this much outstanding on, one eighth is a smaller cut than a TCP would need to be compatible with.
 const SCALABLE: usize = 67_200;
 
@@ -23,6 +29,8 @@ pub struct Rfc7016 {
     /// Bytes that were outstanding at the last cut and are not accounted for yet: what is lost of them belongs to
     /// the same congestion.
     recovering: usize,
+    delay: Delay,
+    delay_events: u64,
 }
 
 impl Default for Rfc7016 {
@@ -33,8 +41,15 @@ impl Default for Rfc7016 {
 
 impl Rfc7016 {
     /// A controller at the start of a session.
-    pub const fn new() -> Self {
-        Self { window: INITIAL, threshold: usize::MAX, accumulator: 0, recovering: 0 }
+    pub fn new() -> Self {
+        Self {
+            window: INITIAL,
+            threshold: usize::MAX,
+            accumulator: 0,
+            recovering: 0,
+            delay: Delay::default(),
+            delay_events: 0,
+        }
     }
 
     fn cut(&mut self, ack: &Acknowledgement) {
@@ -45,6 +60,15 @@ impl Rfc7016 {
         self.window = self.threshold;
         self.accumulator = 0;
         self.recovering = ack.outstanding;
+    }
+
+    /// Lets the path run empty for a round trip, then goes back to the window of now.
+    fn probe(&mut self, ack: &Acknowledgement) {
+        self.threshold = self.window;
+        self.window = (ack.outstanding_before.min(self.window) / 4).max(PROBING);
+        self.accumulator = 0;
+        self.recovering = ack.outstanding;
+        self.delay.probed(ack.now);
     }
 
     fn grow(&mut self, ack: &Acknowledgement) {
@@ -80,17 +104,46 @@ impl Congestion for Rfc7016 {
     }
 
     fn on_acknowledgement(&mut self, ack: &Acknowledgement) {
+        self.delay.note(ack);
         let settled = ack.acked + ack.lost;
         if self.recovering > settled {
             self.recovering -= settled;
             return;
         }
         self.recovering = 0;
+        let sense = self.delay.sense(ack);
+        let used = ack.outstanding_before > self.window / 64 * 63;
         if ack.any_loss || ack.marks > 0 {
             self.cut(ack);
-        } else if !ack.any_naks && ack.outstanding_before > self.window / 64 * 63 {
+        } else if sense == Sense::Congested {
+            self.delay_events += 1;
+            if self.window <= INITIAL {
+                // No less can be sent: the queue that is left is not this end's, but part of the path.
+                self.delay.forget();
+            }
+            self.cut(ack);
+        } else if ack.any_naks {
+            // Perhaps a loss.
+        } else if sense == Sense::Probe && self.window > INITIAL && used && ack.fast_growth {
+            self.probe(ack);
+        } else if used {
+            if sense == Sense::Queue {
+                self.threshold = self.threshold.min(self.window);
+            }
             self.grow(ack);
         }
+    }
+
+    fn on_path_change(&mut self, _now: Time) {
+        self.delay.forget();
+    }
+
+    fn base_rtt(&self) -> Option<Duration> {
+        self.delay.base()
+    }
+
+    fn delay_events(&self) -> u64 {
+        self.delay_events
     }
 
     fn wants_ecn(&self) -> bool {
@@ -101,6 +154,7 @@ impl Congestion for Rfc7016 {
         self.threshold = self.threshold.max(self.window / 4 * 3);
         self.accumulator = 0;
         self.recovering = 0;
+        self.delay.forget();
         self.window = if lost { TIMED_OUT } else { INITIAL };
     }
 }
@@ -121,6 +175,7 @@ mod tests {
             marks: 0,
             srtt: None,
             rtt_sample: None,
+            delay: None,
             fast_growth: true,
             time_critical: false,
             delivery: None,

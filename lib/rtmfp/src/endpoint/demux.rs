@@ -298,6 +298,10 @@ impl Endpoint {
             return;
         }
         session.life.last_sent = now;
+        if !message.is_empty() {
+            // Perhaps the far end has seen another address of this one, and finds out whether it is true.
+            session.congestion.on_path_change(now);
+        }
         self.send_session_chunk(id, &Chunk::PingReply(message));
     }
 

@@ -289,6 +289,7 @@ impl Session {
             marks: packet.marks,
             srtt: self.path.srtt,
             rtt_sample: packet.rtt_sample,
+            delay: self.config.congestion_delay,
             fast_growth: packet.fast_growth,
             time_critical: self.sends_time_critical(cx.now),
             delivery: packet.newest.map(|(_, delivery)| delivery),

@@ -1,6 +1,8 @@
 //! Two endpoints with the plain profile on a simulated network.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod bottleneck;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
