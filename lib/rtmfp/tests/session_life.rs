@@ -428,10 +428,12 @@ fn settings_below_their_minimum_do_no_harm() {
     let nothing = SessionConfig {
         keepalive: Duration::ZERO,
         retransmit_limit: Duration::ZERO,
+        challenge_limit: Duration::ZERO,
         idle_limit: Duration::ZERO,
         dscp: 255,
         receive_limit: 100_000,
         overhead_limit: 100_000,
+        ..SessionConfig::default()
     };
     let mut open = Open::new(&config(|c| *c = nothing.clone()));
     assert_eq!(open.closed(0), None);

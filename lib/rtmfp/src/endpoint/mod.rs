@@ -5,6 +5,7 @@ mod cookie;
 mod demux;
 mod handles;
 mod hello;
+mod identity;
 mod initiator;
 mod jobs;
 mod near_id;
@@ -12,10 +13,11 @@ mod responder;
 mod stats;
 mod timeouts;
 mod transmit;
+mod unproven;
 
 use core::fmt;
 use core::net::SocketAddr;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use rand::rngs::ChaCha20Rng;
@@ -33,7 +35,7 @@ use crate::event::{CloseReason, Event};
 use crate::ids::SessionKind;
 use crate::recv::State as RecvState;
 use crate::send::SendFlow;
-use crate::session::{Flows, Session, State};
+use crate::session::{Flows, Session};
 use crate::{Priority, RecvFlowId, SendFlowId, SessionId};
 
 /// How a new sending flow is to be.
@@ -92,6 +94,7 @@ pub struct Endpoint {
     timers: BTreeSet<(Time, SessionId)>,
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
+    unproven: unproven::Unproven,
     near_ids: near_id::NearIds,
     critical: Critical,
     shutdown: Option<bool>,
@@ -109,11 +112,14 @@ pub struct Endpoint {
 #[derive(Debug, Default)]
 struct Index {
     /// Opening sessions by the tag of their hellos.
-    by_tag: HashMap<[u8; 16], SessionId>,
+    by_tag: BTreeMap<[u8; 16], SessionId>,
     /// Sessions by the Endpoint Discriminator that they were opened to, and by their far end's canonical one.
     by_epd: HashMap<Bytes, SessionId>,
     /// As responder: by the initiator's address and session id.
     by_initiator: HashMap<(SocketAddr, u32), SessionId>,
+    /// Sessions that were open once by the address and the canonical Endpoint Discriminator of the far end; one that has
+    /// shown its keys goes before one that has not.
+    by_far: BTreeMap<(SocketAddr, Bytes), SessionId>,
 }
 
 /// Time critical data of all sessions (RFC 7016 section 3.5.2.1).
@@ -157,6 +163,7 @@ impl Endpoint {
             timers: BTreeSet::new(),
             jobs: jobs::Jobs::default(),
             hellos,
+            unproven: unproven::Unproven::default(),
             near_ids,
             critical: Critical::default(),
             shutdown: None,
@@ -187,9 +194,11 @@ impl Endpoint {
 
     /// What is held now.
     pub fn holdings(&self) -> Holdings {
-        let index = self.index.by_tag.len() + self.index.by_epd.len() + self.index.by_initiator.len();
+        let Index { by_tag, by_epd, by_initiator, by_far } = &self.index;
+        let index = by_tag.len() + by_epd.len() + by_initiator.len() + by_far.len();
         Holdings {
             held_sessions: self.sessions.len() as u64,
+            held_unproven: self.unproven.len() as u64,
             held_send_flows: self.flows.send.len() as u64,
             held_recv_flows: self.flows.recv.len() as u64,
             held_receipts: self.flows.receipts.len() as u64,
@@ -252,10 +261,7 @@ impl Endpoint {
         tag: Tag,
     ) -> Result<SendFlowId, OpenFlowError> {
         self.check_flow(&spec)?;
-        let existing = self.index.by_epd.get(epd).copied().filter(|&id| {
-            let state = self.sessions.get(id).map(|session| session.state);
-            matches!(state, Some(State::Open | State::Hello | State::Keying))
-        });
+        let existing = self.session_to(epd);
         let capacity = self.config.send_capacity;
         let flow = SendFlow::new(Bytes::copy_from_slice(epd), spec.metadata, tag, spec.priority, capacity);
         let session = match existing {
