@@ -1,7 +1,8 @@
 //! An RTMFP cryptography profile **without cryptography**, for tests only: quick, deterministic, readable in a
 //! trace. Nothing is secret and everything can be forged.
 //!
-//! - A certificate is a name. An Endpoint Discriminator selects it when the bytes are equal, and is canonical.
+//! - A certificate is a name. An Endpoint Discriminator selects it when the bytes are equal, and is canonical; one
+//!   that ends in `*` selects all names that begin so.
 //! - A keying component is a salt of 4 bytes that its sender drew; packets to that end carry it.
 //! - A sealed packet is the receiver's salt, the clear packet, and a 16-bit checksum over both. So a packet of
 //!   another session does not open, nor does a damaged one; a repeated one does.
@@ -62,7 +63,8 @@ impl Profile for PlainProfile {
     }
 
     fn selects(&self, epd: &[u8], certificate: &[u8]) -> bool {
-        !epd.is_empty() && epd == certificate
+        let all = epd.strip_suffix(b"*").is_some_and(|start| certificate.starts_with(start));
+        !epd.is_empty() && (epd == certificate || all)
     }
 
     fn canonical_epd(&self, certificate: &[u8]) -> Option<Vec<u8>> {

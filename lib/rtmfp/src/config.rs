@@ -61,6 +61,9 @@ pub struct SessionConfig {
     pub keepalive: Duration,
     /// Close the session when the far end was silent for so long although it should have answered. At least 1 s.
     pub retransmit_limit: Duration,
+    /// End the session when it shows no sign of life for so long after another far end opened a session from the
+    /// same address: a peer that restarted with another identity. At least 1 s.
+    pub challenge_limit: Duration,
     /// Close the session when it has had no flow for so long. At least 1 s.
     pub idle_limit: Duration,
     /// Differentiated services code point of its packets, 0 to 63.
@@ -99,6 +102,7 @@ impl SessionConfig {
         self.keepalive = self.keepalive.max(least);
         self.retransmit_limit = self.retransmit_limit.max(least);
         self.idle_limit = self.idle_limit.max(least);
+        self.challenge_limit = self.challenge_limit.max(least);
         self.dscp &= 0x3f;
     }
 }
@@ -108,6 +112,7 @@ impl Default for SessionConfig {
         Self {
             keepalive: Duration::from_secs(3600),
             retransmit_limit: Duration::from_secs(120),
+            challenge_limit: Duration::from_secs(10),
             idle_limit: Duration::from_secs(300),
             dscp: 0,
             congestion_delay: Some(Duration::from_millis(100)),
@@ -123,6 +128,10 @@ impl Default for SessionConfig {
 pub struct Limits {
     /// Sessions, opening ones included.
     pub sessions: usize,
+    /// Sessions that others opened and have not used yet. They are forgotten after 95 s.
+    pub unproven_sessions: usize,
+    /// The same, of one /24 or /56 prefix.
+    pub unproven_prefix: usize,
     /// Responder handshakes whose public-key work waits or runs. One /24 or /56 prefix may have no more of them than
     /// are left for all others.
     pub handshakes: usize,
@@ -155,6 +164,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 65_536,
+            unproven_sessions: 8192,
+            unproven_prefix: 512,
             handshakes: 256,
             receive_flows: 1024,
             send_flows: 1024,

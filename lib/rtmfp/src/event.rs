@@ -141,4 +141,10 @@ pub enum CloseReason {
     /// The far end never showed that it holds the session's keys.
     #[error("the far end never used the session")]
     NeverUsed,
+    /// It was being opened to somebody with whom there is another session now, that has its flows.
+    #[error("there is another session with the same far end")]
+    Duplicate,
+    /// The far end came back with a new session, from the same address with the same certificate.
+    #[error("the far end came back with a new session")]
+    Replaced,
 }

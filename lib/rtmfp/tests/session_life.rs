@@ -428,6 +428,7 @@ fn settings_below_their_minimum_do_no_harm() {
     let nothing = SessionConfig {
         keepalive: Duration::ZERO,
         retransmit_limit: Duration::ZERO,
+        challenge_limit: Duration::ZERO,
         idle_limit: Duration::ZERO,
         dscp: 255,
         receive_limit: 100_000,

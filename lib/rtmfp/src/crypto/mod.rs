@@ -47,6 +47,18 @@ pub trait Profile: Send + fmt::Debug {
     /// authentic.
     fn canonical_epd(&self, certificate: &[u8]) -> Option<Vec<u8>>;
 
+    /// Whether the near end stays the initiator when both ends open a session to each other at once. The far end has
+    /// to come to the opposite conclusion: the certificate that is first in lexicographic order prevails.
+    fn near_prevails(&self, far_certificate: &[u8]) -> bool {
+        self.certificate() <= far_certificate
+    }
+
+    /// Whether a new session of the holder of one certificate takes the place of a session with the holder of another
+    /// one at the same address: when they are the same.
+    fn overrides(&self, new_certificate: &[u8], old_certificate: &[u8]) -> bool {
+        new_certificate == old_certificate
+    }
+
     /// Signing and verifying, for jobs.
     fn signatures(&self) -> Arc<dyn Signatures>;
 

@@ -152,7 +152,7 @@ impl Endpoint {
         }
         for (kind, payload) in Chunks::new(chunks) {
             match Chunk::parse(kind, payload) {
-                Ok(Chunk::RIKeying(keying)) => self.on_rikeying(id, &keying),
+                Ok(Chunk::RIKeying(keying)) => self.on_rikeying(now, id, &keying),
                 Ok(Chunk::CookieChange(change)) => self.on_cookie_change(id, &change),
                 Ok(_) => {}
                 Err(_) => self.stats.malformed_chunks += 1,
@@ -185,7 +185,7 @@ impl Endpoint {
         if header.mode == own {
             return self.dropped(DropReason::Malformed);
         }
-        self.prove_session(id);
+        self.prove_session(now, id);
         self.on_header(now, meta, id, &header);
         if header.mode != Mode::Startup {
             self.on_chunks(now, meta, id, &header, chunks);

@@ -11,7 +11,7 @@ use rtmfp_base::{InterfaceId, RecvMeta, Time};
 use super::control::{ControlPacket, Envelope};
 use super::jobs::{ConcludeResult, OfferResult, Offered, Owner, ResignResult};
 use super::{Endpoint, OpenFlowError};
-use crate::config::MAX_PACKET;
+use crate::config::{MAX_PACKET, MAX_STARTUP_PACKET};
 use crate::event::CloseReason;
 use crate::session::{Path, Role, Session, State, Timer};
 use crate::wire::{Chunk, CookieChange, IHello, IIKeying, RHello, RIKeying, Redirect};
@@ -19,6 +19,9 @@ use crate::{SendFlowId, SessionId};
 
 /// Answers of a responder that are tried before the rest is ignored: each costs public-key work.
 const MAX_CONCLUSIONS: u8 = 8;
+
+/// Room in a keying packet for all that is neither cookie nor certificate: component, signature, headers.
+const KEYING_RESERVE: usize = 1280;
 
 /// No packet of an open session is longer: a clear packet, its authentication code, and what another implementation
 /// may add.
@@ -61,6 +64,8 @@ struct Candidate {
 pub(crate) struct Opening {
     pub(crate) epd: Bytes,
     pub(crate) flows: Vec<SendFlowId>,
+    /// It lost a glare, and waits until then whether the far end's session takes its flows.
+    pub(super) rests_until: Option<Time>,
     tag: [u8; 16],
     candidates: Vec<Candidate>,
     learned: usize,
@@ -106,6 +111,16 @@ impl Opening {
         let fitting = self.candidates.iter().filter(|candidate| candidate.to.is_ipv4() == ipv4);
         fitting.map(|candidate| (candidate.to, chunk.clone())).collect()
     }
+
+    /// Whether an address is one of those where it looks for the far end.
+    pub(super) fn heads_for(&self, to: SocketAddr) -> bool {
+        self.candidates.iter().any(|candidate| candidate.to == to)
+    }
+
+    /// Whether it waits and neither sends nor takes anything.
+    fn rests(&self, now: Time) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
+    }
 }
 
 /// Whether a Redirect from `from` may name an address: none that leads to many hosts, and none of this host itself
@@ -128,6 +143,7 @@ impl Endpoint {
         session.opening = Some(Box::new(Opening {
             epd: epd.clone(),
             flows: Vec::new(),
+            rests_until: None,
             tag,
             candidates: Vec::new(),
             learned: 0,
@@ -196,6 +212,9 @@ impl Endpoint {
     pub(super) fn resend_startup(&mut self, now: Time, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(opening) = &mut session.opening else { return };
+        if let Some(until) = opening.rests_until.filter(|&until| now < until) {
+            return session.timers.set(Timer::Startup, until);
+        }
         match session.state {
             State::Hello => {
                 let mut chunk = Vec::new();
@@ -285,14 +304,34 @@ impl Endpoint {
         true
     }
 
+    /// Whether a keying packet can carry a cookie.
+    fn has_room_for(&mut self, cookie: &[u8]) -> bool {
+        let room = MAX_STARTUP_PACKET.saturating_sub(KEYING_RESERVE + self.profile.certificate().len());
+        let fits = cookie.len() <= room;
+        self.stats.oversized_cookies += u64::from(!fits);
+        fits
+    }
+
     /// The first acceptable RHello decides who the responder is.
     fn choose_responder(&mut self, now: Time, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
-        let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Hello) else { return };
-        let Some(opening) = &mut session.opening else { return };
-        if !self.profile.selects(&opening.epd, hello.certificate) {
+        let Some(session) = self.sessions.get(id).filter(|s| s.state == State::Hello) else { return };
+        let Some(opening) = &session.opening else { return };
+        if opening.rests(now) || !self.profile.selects(&opening.epd, hello.certificate) {
             return;
         }
         let Some(epd) = self.profile.canonical_epd(hello.certificate) else { return };
+        let requested = opening.epd.clone();
+        if !self.has_room_for(hello.cookie) {
+            return;
+        }
+        if let Some(original) = self.original_of(id, &epd, &requested) {
+            return self.merge_opening(now, id, original);
+        }
+        if self.waits_for_proof(now, id, meta.from, &epd) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(opening) = &mut session.opening else { return };
         let rng = &mut self.rng;
         let begun = self.profile.initiate(hello.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
         let work = match begun {
@@ -350,7 +389,7 @@ impl Endpoint {
     }
 
     fn start_keying(&mut self, now: Time, id: SessionId, chunk: Vec<u8>) {
-        if chunk.len() + 8 > crate::config::MAX_STARTUP_PACKET {
+        if chunk.len() + 8 > MAX_STARTUP_PACKET {
             debug!("session {id}: the keying packet is too long");
             return self.abort_session(now, id, CloseReason::Keying);
         }
@@ -362,6 +401,9 @@ impl Endpoint {
 
     /// The responder wants another cookie: once, and only for the one that was used.
     pub(super) fn on_cookie_change(&mut self, id: SessionId, change: &CookieChange<'_>) {
+        if !self.has_room_for(change.new) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(id).filter(|session| session.state == State::Keying) else {
             return;
         };
@@ -390,13 +432,17 @@ impl Endpoint {
     }
 
     /// The responder's keying.
-    pub(super) fn on_rikeying(&mut self, id: SessionId, keying: &RIKeying<'_>) {
+    pub(super) fn on_rikeying(&mut self, now: Time, id: SessionId, keying: &RIKeying<'_>) {
         let Some(session) = self.sessions.get_mut(id).filter(|session| session.state == State::Keying) else {
             return;
         };
         let Some(opening) = &mut session.opening else { return };
         let Some(offer) = &opening.offer else { return };
-        if opening.concluding || opening.conclusions >= MAX_CONCLUSIONS || keying.session_id == 0 {
+        if opening.rests(now)
+            || opening.concluding
+            || opening.conclusions >= MAX_CONCLUSIONS
+            || keying.session_id == 0
+        {
             return;
         }
         opening.concluding = true;
@@ -429,6 +475,7 @@ impl Endpoint {
                         self.flows.fail_send(flow);
                     }
                 }
+                self.ask_for_proof(now, id);
                 for (meta, mut packet) in early {
                     self.on_session_packet(now, &meta, id, &mut packet);
                 }

@@ -5,6 +5,7 @@ mod cookie;
 mod demux;
 mod handles;
 mod hello;
+mod identity;
 mod initiator;
 mod interfaces;
 mod jobs;
@@ -14,10 +15,11 @@ mod responder;
 mod stats;
 mod timeouts;
 mod transmit;
+mod unproven;
 
 use core::fmt;
 use core::net::SocketAddr;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use rand::rngs::ChaCha20Rng;
@@ -36,7 +38,7 @@ use crate::event::{CloseReason, Event};
 use crate::ids::SessionKind;
 use crate::recv::State as RecvState;
 use crate::send::SendFlow;
-use crate::session::{Flows, Session, State};
+use crate::session::{Flows, Session};
 use crate::{Priority, RecvFlowId, SendFlowId, SessionId};
 
 /// How a new sending flow is to be.
@@ -95,6 +97,7 @@ pub struct Endpoint {
     timers: BTreeSet<(Time, SessionId)>,
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
+    unproven: unproven::Unproven,
     near_ids: near_id::NearIds,
     paths: mobility::Paths,
     critical: Critical,
@@ -113,11 +116,14 @@ pub struct Endpoint {
 #[derive(Debug, Default)]
 struct Index {
     /// Opening sessions by the tag of their hellos.
-    by_tag: HashMap<[u8; 16], SessionId>,
+    by_tag: BTreeMap<[u8; 16], SessionId>,
     /// Sessions by the Endpoint Discriminator that they were opened to, and by their far end's canonical one.
     by_epd: HashMap<Bytes, SessionId>,
     /// As responder: by the initiator's address and session id.
     by_initiator: HashMap<(SocketAddr, u32), SessionId>,
+    /// Sessions that were open once by the address and the canonical Endpoint Discriminator of the far end; one that has
+    /// shown its keys goes before one that has not.
+    by_far: BTreeMap<(SocketAddr, Bytes), SessionId>,
 }
 
 /// Time critical data of all sessions (RFC 7016 section 3.5.2.1).
@@ -164,6 +170,7 @@ impl Endpoint {
             timers: BTreeSet::new(),
             jobs: jobs::Jobs::default(),
             hellos,
+            unproven: unproven::Unproven::default(),
             near_ids,
             paths,
             critical: Critical::default(),
@@ -188,9 +195,11 @@ impl Endpoint {
 
     /// What is held now.
     pub fn holdings(&self) -> Holdings {
-        let index = self.index.by_tag.len() + self.index.by_epd.len() + self.index.by_initiator.len();
+        let Index { by_tag, by_epd, by_initiator, by_far } = &self.index;
+        let index = by_tag.len() + by_epd.len() + by_initiator.len() + by_far.len();
         Holdings {
             held_sessions: self.sessions.len() as u64,
+            held_unproven: self.unproven.len() as u64,
             held_send_flows: self.flows.send.len() as u64,
             held_recv_flows: self.flows.recv.len() as u64,
             held_receipts: self.flows.receipts.len() as u64,
@@ -253,10 +262,7 @@ impl Endpoint {
         tag: Tag,
     ) -> Result<SendFlowId, OpenFlowError> {
         self.check_flow(&spec)?;
-        let existing = self.index.by_epd.get(epd).copied().filter(|&id| {
-            let state = self.sessions.get(id).map(|session| session.state);
-            matches!(state, Some(State::Open | State::Hello | State::Keying))
-        });
+        let existing = self.session_to(epd);
         let capacity = self.config.send_capacity;
         let flow = SendFlow::new(Bytes::copy_from_slice(epd), spec.metadata, tag, spec.priority, capacity);
         let session = match existing {

@@ -79,6 +79,9 @@ impl Endpoint {
     }
 
     fn begin_responding(&mut self, now: Time, meta: &RecvMeta, keying: &IIKeying<'_>) {
+        if self.wins_glare(meta.from, keying.certificate) {
+            return;
+        }
         let prefix = Prefix::from(meta.from.ip());
         if !self.jobs.may_respond(self.config.limits.handshakes, prefix) {
             self.stats.limited_handshakes += 1;
@@ -101,7 +104,14 @@ impl Endpoint {
             }
         };
         let path = Path::new(meta.interface, meta.from, meta.dst_ip);
-        let Some(id) = self.new_session(now, Role::Responder, &path) else { return };
+        if !self.unproven.add(&self.config.limits, meta.from.ip()) {
+            self.stats.limited_unproven += 1;
+            return;
+        }
+        let Some(id) = self.new_session(now, Role::Responder, &path) else {
+            self.unproven.remove(meta.from.ip());
+            return;
+        };
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.far_id = keying.session_id;
         session.epd = epd.into();
@@ -130,16 +140,18 @@ impl Endpoint {
     }
 
     pub(super) fn respond_done(&mut self, now: Time, id: SessionId, result: RespondResult) {
-        let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Responding) else {
-            return;
-        };
+        let Some(session) = self.sessions.get(id).filter(|s| s.state == State::Responding) else { return };
+        let (from, certificate) = (session.path.to, session.certificate.clone());
         match result {
             Err(error) => {
-                debug!("{}: keying failed: {error}", session.path.to);
+                debug!("{from}: keying failed: {error}");
                 self.stats.failed_handshakes += 1;
                 self.remove_session(id);
             }
+            // This end's own attempt may be younger than the keying.
+            Ok(_) if self.wins_glare(from, &certificate) => self.remove_session(id),
             Ok(Responded { chunk, keys, component }) => {
+                let Some(session) = self.sessions.get_mut(id) else { return };
                 session.answer = Some(Box::new((chunk.clone(), component)));
                 let (interface, from, dst_ip) =
                     (session.path.interface, session.path.to, session.path.src_ip);
@@ -148,6 +160,7 @@ impl Endpoint {
                 self.open_session(now, id, key);
                 let meta = RecvMeta { interface, from, dst_ip, ecn: rtmfp_base::Ecn::NotEct };
                 self.send_startup(&meta, from, far_id, chunk);
+                self.ask_for_proof(now, id);
             }
         }
     }
@@ -177,22 +190,9 @@ impl Endpoint {
         opening.flows
     }
 
-    /// A packet with the session's keys has come. Only now flows to the far end's identity find a responder's session:
-    /// anybody can send somebody else's certificate.
-    pub(super) fn prove_session(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id)
-            && !session.life.proven
-        {
-            session.life.proven = true;
-            session.timers.stop(Timer::Deadline);
-            if session.role == Role::Responder && session.is_open() {
-                self.index.by_epd.insert(session.epd.clone(), id);
-            }
-        }
-    }
-
     /// Takes a session out of everything. Its flows must have been ended.
     pub(super) fn remove_session(&mut self, id: SessionId) {
+        self.unfile_session(id);
         let Some(session) = self.sessions.remove(id) else { return };
         self.timers.remove(&(session.timers.armed, id));
         if session.key != DEFAULT_KEY {
@@ -200,6 +200,9 @@ impl Endpoint {
         }
         if matches!(session.state, State::Keying | State::Responding) {
             self.jobs.forget(id);
+        }
+        if session.role == Role::Responder && !session.life.proven {
+            self.unproven.remove(session.path.to.ip());
         }
         if let Some(opening) = &session.opening {
             self.forget_opening(opening);

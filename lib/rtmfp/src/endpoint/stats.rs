@@ -59,6 +59,19 @@ stats! {
     oversized_messages,
     /// Receiving flows refused or rejected without asking the application.
     refused_flows,
+    /// Keying ignored because this end's own attempt to open a session with the same far end prevails.
+    glares_won,
+    /// Own attempts that waited because the far end's prevails.
+    glares_lost,
+    /// Opening sessions that ended because another session has the same far end.
+    merged_sessions,
+    /// Sessions that ended because the far end came back with a new one.
+    replaced_sessions,
+    /// Sessions refused because too many others wait for their first packet, from everywhere or from the same
+    /// prefix.
+    limited_unproven,
+    /// Cookies ignored because no keying packet would have room for them.
+    oversized_cookies,
     /// Hellos that select nobody here.
     unselected_hellos,
     /// Hellos, and keying from another address than the cookie's, not answered because too many came.
@@ -95,6 +108,8 @@ stats! {
     Holdings:
     /// Sessions, those that open or close included.
     held_sessions,
+    /// Those of them that others opened and have not used yet.
+    held_unproven,
     /// Sending flows.
     held_send_flows,
     /// Receiving flows, without those that only linger.

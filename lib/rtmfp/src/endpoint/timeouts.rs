@@ -61,8 +61,11 @@ impl Endpoint {
         match timer {
             Timer::Startup => self.resend_startup(now, id),
             Timer::Deadline => {
-                let reason =
-                    if session.is_open() { CloseReason::NeverUsed } else { CloseReason::OpenTimeout };
+                let reason = match (session.is_open(), session.life.proven) {
+                    (true, false) => CloseReason::NeverUsed,
+                    (true, true) => CloseReason::Unresponsive,
+                    (false, _) => CloseReason::OpenTimeout,
+                };
                 self.abort_session(now, id, reason);
             }
             Timer::Retransmit => self.on_retransmission_alarm(now, id),

@@ -11,6 +11,7 @@ mod receive;
 mod room;
 mod timers;
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -108,6 +109,8 @@ pub(crate) struct Session {
     pub(crate) requested: Bytes,
     pub(crate) config: SessionConfig,
     pub(crate) path: Path,
+    /// The address under which the endpoint files it.
+    pub(crate) filed_at: Option<SocketAddr>,
     pub(crate) congestion: Box<dyn Congestion>,
     pub(crate) flight: Flight,
     pub(crate) acks: Acks,
@@ -178,6 +181,7 @@ impl Session {
             requested: Bytes::new(),
             config: config.session.clone(),
             path,
+            filed_at: None,
             congestion: (config.congestion)(),
             flight: Flight::default(),
             acks: Acks::default(),

@@ -380,7 +380,9 @@ impl Forger {
         let keying = self.keying(&cookie, offer.component.clone().try_into().expect("a salt"));
         deliver(victim, now, self.address, &keying);
         run_jobs(victim, now);
-        let answer = transmits(victim, now).pop().expect("an answer");
+        // A ping may come with it.
+        let answer = transmits(victim, now).into_iter().find(|(.., bytes)| bytes[4..8] == *b"open");
+        let answer = answer.expect("an answer");
         let (id, chunks) = self.open(DEFAULT_KEY, &answer.2);
         assert_eq!(id, self.near_id);
         match parse(&chunks).first() {
