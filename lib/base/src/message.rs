@@ -118,7 +118,7 @@ impl fmt::Debug for Message {
     }
 }
 
-/// How a message is to be sent: its deadlines and whether its fate is told.
+/// How a message is to be sent: its deadlines, what it depends on, and whether its fate is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WriteOptions {
     /// Abandon the message when its first byte was not sent by then. [`Time::MAX`]: no such deadline.
@@ -129,11 +129,15 @@ pub struct WriteOptions {
     pub best_effort: bool,
     /// Tell by an event when the message was delivered or abandoned.
     pub notify: bool,
+    /// Abandon the message when that one is abandoned, whichever flow of the same endpoint it was written to: a picture
+    /// is worth nothing without the one that it is a difference from. A parent whose end was told already, by the event,
+    /// has no effect any more: the application knows it.
+    pub parent: Option<ReceiptId>,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { start_by: Time::MAX, finish_by: Time::MAX, best_effort: false, notify: false }
+        Self { start_by: Time::MAX, finish_by: Time::MAX, best_effort: false, notify: false, parent: None }
     }
 }
 

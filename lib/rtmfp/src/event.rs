@@ -83,6 +83,13 @@ pub enum Event {
         /// What it was opened with.
         tag: Tag,
     },
+    /// Fewer bytes of a sending flow are unsent than its low-water mark, after there were as many.
+    UnsentLow {
+        /// Which one.
+        flow: SendFlowId,
+        /// What it was opened with.
+        tag: Tag,
+    },
     /// The far end rejected the flow, or its session could not be opened or was lost (code 0). Nothing more can be
     /// written.
     FlowException {

@@ -24,8 +24,9 @@ pub use config::{
     SessionConfig,
 };
 pub use endpoint::{
-    Disposition, DropReason, Endpoint, FlowSpec, Holdings, OpenFlowError, Receipt, RecvFlowRef, SendFlowRef,
-    SessionInfo, SessionRef, Shutdown, Stats, TimeoutReason, WriteError,
+    Disposition, DropReason, Endpoint, FlowSpec, Holdings, OpenFlowError, Receipt, RecvFlowCounters,
+    RecvFlowRef, SendFlowCounters, SendFlowRef, SessionInfo, SessionRef, Shutdown, Stats, TimeoutReason,
+    WriteChain, WriteError,
 };
 pub use event::{CloseReason, Event};
 pub use ids::{Priority, RecvFlowId, RecvFlowKind, SendFlowId, SendFlowKind, SessionId, SessionKind};

@@ -79,6 +79,7 @@ impl Actor {
                     finish_by,
                     best_effort: dice.chance(0.2),
                     notify: dice.chance(0.7),
+                    parent: pick(dice, &self.books.receipts).filter(|_| dice.chance(0.3)),
                 };
                 let message = Message::from(vec![7; dice.below(20_000) as usize]);
                 if let Ok(Some(receipt)) = flow.write(now, message, &options) {

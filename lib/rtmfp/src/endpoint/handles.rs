@@ -1,4 +1,6 @@
-//! Short-lived handles to sessions, flows and receipts.
+//! Short-lived handles to sessions and flows.
+
+mod measures;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -75,13 +77,6 @@ pub struct RecvFlowRef<'a> {
     session: SessionId,
 }
 
-/// A write whose fate is told.
-#[derive(Debug)]
-pub struct Receipt<'a> {
-    endpoint: &'a mut Endpoint,
-    id: ReceiptId,
-}
-
 impl Endpoint {
     /// An open session; `None` when it is not open any more.
     pub fn session(&mut self, id: SessionId) -> Option<SessionRef<'_>> {
@@ -101,14 +96,8 @@ impl Endpoint {
         Some(RecvFlowRef { endpoint: self, id, session })
     }
 
-    /// A write's receipt; `None` when the write has ended.
-    pub fn receipt(&mut self, id: ReceiptId) -> Option<Receipt<'_>> {
-        self.flows.receipts.get(id)?;
-        Some(Receipt { endpoint: self, id })
-    }
-
     /// After the queue of a flow has changed.
-    fn settle_send(&mut self, now: Time, id: SendFlowId) {
+    pub(super) fn settle_send(&mut self, now: Time, id: SendFlowId) {
         let Some(flow) = self.flows.send.get(id) else { return };
         let session = flow.session;
         match session.and_then(|session| self.sessions.get_mut(session)) {
@@ -251,15 +240,9 @@ impl SendFlowRef<'_> {
             self.endpoint.settle_send(now, id);
             return Err(WriteError::Full);
         }
-        let receipt = options.notify.then(|| self.endpoint.flows.receipt(id));
-        let Some(flow) = self.flow() else { return Err(WriteError::Closed) };
-        let number = flow.queue.write(message, options, receipt);
-        flow.wants_writable |= flow.queue.buffered() >= flow.capacity;
-        if let Some(slot) = receipt.and_then(|receipt| self.endpoint.flows.receipts.get_mut(receipt)) {
-            slot.1 = number;
-        }
+        let receipt = self.endpoint.flows.write(now, id, message, options);
         self.endpoint.settle_send(now, id);
-        Ok(receipt)
+        Ok(receipt.filter(|_| options.notify))
     }
 
     /// Bytes of messages that have not ended, overhead included.
@@ -411,35 +394,5 @@ impl RecvFlowRef<'_> {
     /// Refuses the flow from now on; the far end gets the code. No event follows.
     pub fn reject(self, now: Time, code: u64) {
         self.endpoint.reject(now, self.id, code);
-    }
-}
-
-impl Receipt<'_> {
-    fn with<T>(&mut self, act: impl FnOnce(&mut SendFlow, u64) -> T) -> Option<T> {
-        let &(flow, number) = self.endpoint.flows.receipts.get(self.id)?;
-        Some(act(self.endpoint.flows.send.get_mut(flow)?, number))
-    }
-
-    /// Whether the message has begun to be sent.
-    pub fn is_started(&mut self) -> bool {
-        self.with(|flow, number| flow.queue.is_begun(number)).flatten().unwrap_or(false)
-    }
-
-    /// Abandons the message: what was not delivered of it will not be.
-    pub fn abandon(mut self, now: Time) {
-        let flow = self.endpoint.flows.receipts.get(self.id).map(|&(flow, _)| flow);
-        self.with(|flow, number| flow.queue.abandon(number));
-        if let Some(flow) = flow {
-            self.endpoint.settle_send(now, flow);
-        }
-    }
-
-    /// Changes the deadlines of the message.
-    pub fn set_deadlines(&mut self, now: Time, start_by: Time, finish_by: Time) {
-        let flow = self.endpoint.flows.receipts.get(self.id).map(|&(flow, _)| flow);
-        self.with(|flow, number| flow.queue.set_deadlines(number, start_by, finish_by));
-        if let Some(flow) = flow {
-            self.endpoint.settle_send(now, flow);
-        }
     }
 }

@@ -11,6 +11,7 @@ mod interfaces;
 mod jobs;
 mod mobility;
 mod near_id;
+mod receipts;
 mod responder;
 mod stats;
 mod timeouts;
@@ -27,10 +28,11 @@ use rand::{Rng, SeedableRng};
 use rtmfp_base::{Arena, InterfaceId, Tag, Time};
 
 pub use demux::{Disposition, DropReason};
-pub use handles::{Receipt, RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
+pub use handles::{RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
 pub(crate) use initiator::Opening;
 pub(crate) use interfaces::Reach;
-pub use stats::{Holdings, Stats};
+pub use receipts::{Receipt, WriteChain};
+pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, Stats};
 
 use crate::config::{Config, MAX_METADATA};
 use crate::crypto::Profile;
@@ -228,7 +230,11 @@ impl Endpoint {
         {
             self.reject(now, flow, 0);
         }
+        self.settle_dependent(now);
         while let Some(event) = self.flows.events.pop_front() {
+            if let Event::WriteEnded { receipt, .. } = event {
+                self.flows.receipts.forget(receipt);
+            }
             if let Event::FlowOffered { flow, .. } = event {
                 if self.flows.recv.get(flow).is_none_or(|f| f.state != RecvState::Offered) {
                     continue; // It was rejected or lost before anybody heard of it.

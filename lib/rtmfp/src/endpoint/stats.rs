@@ -127,3 +127,41 @@ stats! {
     /// Events to be polled.
     held_events,
 }
+
+stats! {
+    /// Counters of a sending flow, since it was opened.
+    SendFlowCounters:
+    /// Messages written.
+    written_messages,
+    /// Their bytes.
+    written_bytes,
+    /// Messages of which all fragments were acknowledged.
+    delivered_messages,
+    /// Messages abandoned, for whatever reason.
+    abandoned_messages,
+    /// Fragments sent, each time that it was; those that only tell of abandoned ones included.
+    sent_fragments,
+    /// Those of them that were sent before.
+    resent_fragments,
+    /// Fragments found lost.
+    lost_fragments,
+}
+
+stats! {
+    /// Counters of a receiving flow, since it was offered.
+    RecvFlowCounters:
+    /// Messages read.
+    read_messages,
+    /// Their bytes.
+    read_bytes,
+    /// Fragments of user data taken.
+    taken_fragments,
+    /// Their bytes.
+    taken_bytes,
+    /// Fragments whose number was seen before.
+    duplicate_fragments,
+    /// Fragments that came before one with a lower number, so that a hole was left.
+    holes,
+    /// Fragments for which there was no room.
+    refused_fragments,
+}

@@ -38,6 +38,7 @@ struct Route {
 impl Endpoint {
     /// Appends datagrams until the batch is full or nothing is left to send now.
     pub fn poll_transmit(&mut self, now: Time, batch: &mut Batch) {
+        self.settle_dependent(now);
         let mut ids = core::mem::take(&mut self.sealings);
         let mut far_ids = core::mem::take(&mut self.sealing_ids);
         while !batch.is_full() {

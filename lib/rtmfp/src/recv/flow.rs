@@ -4,6 +4,7 @@ use rtmfp_base::Tag;
 
 use super::RangeSet;
 use super::assembly::{Assembly, OVERHEAD, Received};
+use crate::endpoint::RecvFlowCounters;
 use crate::wire::DataFlags;
 use crate::{SendFlowId, SessionId};
 
@@ -60,6 +61,7 @@ pub(crate) struct RecvFlow {
     assembly: Assembly,
     /// Blocks of the last advertisement.
     advertised: Option<u64>,
+    counters: RecvFlowCounters,
 }
 
 /// Limits that a session puts on its flows.
@@ -98,6 +100,7 @@ impl RecvFlow {
             final_sequence: None,
             assembly: Assembly::default(),
             advertised: None,
+            counters: RecvFlowCounters::default(),
         }
     }
 
@@ -138,6 +141,7 @@ impl RecvFlow {
             || flags.abandoned
             || !self.seen.is_gapless();
         let duplicate = self.seen.contains(sequence);
+        self.counters.duplicate_fragments += u64::from(duplicate);
         let stores = !duplicate && !flags.abandoned && !self.is_rejected();
         let (ranges_before, through) = (self.seen.len(), self.seen.cumulative());
         // What the sender has given up is given up whether or not there is room for the rest; it may make some.
@@ -146,6 +150,7 @@ impl RecvFlow {
             self.deliver_new(None);
         }
         if !duplicate && self.seen.would_split(sequence) && self.seen.len() >= room.ranges {
+            self.counters.refused_fragments += 1;
             return Accepted::NoRoom;
         }
         if stores {
@@ -153,6 +158,7 @@ impl RecvFlow {
                 return Accepted::TooLong;
             }
             if !self.has_room(sequence, data.len() + OVERHEAD, room) {
+                self.counters.refused_fragments += 1;
                 return Accepted::NoRoom;
             }
         }
@@ -161,8 +167,14 @@ impl RecvFlow {
             self.final_sequence = Some(sequence);
             ack_now = true;
         }
+        if stores {
+            self.counters.taken_fragments += 1;
+            self.counters.taken_bytes += data.len() as u64;
+        }
         let stored = stores.then(|| self.assembly.insert(sequence, flags.fragment, data));
+        let ranges = self.seen.len();
         self.seen.insert(sequence..=sequence);
+        self.counters.holes += u64::from(self.seen.len() > ranges);
         ack_now |= !self.seen.is_gapless() || self.seen.len() != ranges_before;
         ack_now |= self.capacity < self.assembly.buffered() + 1024;
         self.deliver_new(stored);
@@ -219,7 +231,14 @@ impl RecvFlow {
     }
 
     pub(crate) fn read(&mut self) -> Option<Received> {
-        self.assembly.read()
+        let message = self.assembly.read()?;
+        self.counters.read_messages += 1;
+        self.counters.read_bytes += message.bytes.len() as u64;
+        Some(message)
+    }
+
+    pub(crate) fn counters(&self) -> &RecvFlowCounters {
+        &self.counters
     }
 
     pub(crate) fn has_ready(&self) -> bool {

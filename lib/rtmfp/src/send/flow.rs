@@ -45,11 +45,15 @@ pub(crate) struct SendFlow {
     /// The far end has rejected the flow.
     pub(crate) exception: bool,
     pub(crate) probe: Option<Probe>,
-    /// In the session's ready list of this priority.
-    pub(crate) queued_at: Option<Priority>,
+    /// In the session's ready lists of these priorities, one bit each; only that of its own priority counts.
+    pub(crate) queued: u8,
     pub(crate) capacity: usize,
     /// Tell `Event::Writable` when the buffer has room again.
     pub(crate) wants_writable: bool,
+    /// Tell `Event::UnsentLow` when fewer bytes are unsent; 0: never.
+    pub(crate) low_water: usize,
+    /// As many were unsent since it was told.
+    pub(crate) wants_low: bool,
 }
 
 impl SendFlow {
@@ -69,9 +73,11 @@ impl SendFlow {
             window: 65_536,
             exception: false,
             probe: None,
-            queued_at: None,
+            queued: 0,
             capacity,
             wants_writable: false,
+            low_water: 0,
+            wants_low: false,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod flow;
 mod queue;
+mod receipts;
 
 pub(crate) use flow::{Probe, SendFlow, State};
 pub(crate) use queue::{Acked, Lost, Sent};
+pub(crate) use receipts::Receipts;

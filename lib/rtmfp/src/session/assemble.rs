@@ -111,7 +111,7 @@ impl Session {
         let mut waiting = core::mem::take(&mut self.sending.scratch);
         while self.may_send_data() && end.saturating_sub(out.len()) > HEADER_LEN + 32 {
             let Some(priority) = self.ready_priority() else { break };
-            let Some(id) = self.next_ready(flows, priority) else { continue };
+            let Some(id) = self.next_ready(now, flows, priority) else { continue };
             waiting.push(id);
             if !self.write_flow(now, flows, id, out, end) {
                 // What is left of the packet is too little for it: it has the first turn in the next one.

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use core::time::Duration;
 
-use rtmfp_base::{Arena, ReceiptId, Time};
+use rtmfp_base::{Arena, Message, ReceiptId, Time, WriteOptions};
 
 use super::{Session, Timer};
 use crate::event::Event;
 use crate::ids::{RecvFlowKind, SendFlowKind};
 use crate::recv::RecvFlow;
-use crate::send::{SendFlow, State};
+use crate::send::{Receipts, SendFlow, State};
 use crate::wire::write_startup_options;
 use crate::{Priority, RecvFlowId, SendFlowId};
 
@@ -23,8 +23,9 @@ const RECEIVE_LINGER: Duration = Duration::from_secs(120);
 pub(crate) struct Flows {
     pub(crate) send: Arena<SendFlowKind, SendFlow>,
     pub(crate) recv: Arena<RecvFlowKind, RecvFlow>,
-    /// The flow and the number of the message.
-    pub(crate) receipts: Arena<rtmfp_base::ReceiptKind, (SendFlowId, u64)>,
+    pub(crate) receipts: Receipts,
+    /// Flows in which writes were abandoned because of others; their sessions have to settle them.
+    pub(crate) unsettled: Vec<SendFlowId>,
     pub(crate) events: VecDeque<Event>,
 }
 
@@ -43,23 +44,62 @@ pub(crate) enum RecvSlot {
 impl Flows {
     /// Tells what has ended in a flow's queue and whether it has room again.
     pub(crate) fn tell_progress(&mut self, id: SendFlowId) {
-        let Some(flow) = self.send.get_mut(id) else { return };
+        let Some(flow) = self.send.get(id) else { return };
         let tag = flow.tag;
-        for ended in flow.queue.take_ended() {
-            self.receipts.remove(ended.receipt);
-            self.events.push_back(Event::WriteEnded {
-                receipt: ended.receipt,
-                tag,
-                delivered: ended.delivered,
-            });
+        // What depends on an abandoned write is abandoned as well, which may end more of this flow: no recursion.
+        while let Some(ended) = self.send.get_mut(id).and_then(|flow| flow.queue.next_ended()) {
+            let (receipt, delivered) = (ended.receipt, ended.delivered);
+            if self.receipts.end(ended) {
+                self.events.push_back(Event::WriteEnded { receipt, tag, delivered });
+            }
+            if !delivered {
+                self.abandon_children(id, receipt);
+            }
         }
-        if flow.wants_writable
-            && flow.bound
-            && flow.state == State::Open
-            && flow.queue.buffered() < flow.capacity
-        {
+        let Some(flow) = self.send.get_mut(id) else { return };
+        if !flow.bound || flow.state != State::Open {
+            return;
+        }
+        if flow.wants_writable && flow.queue.buffered() < flow.capacity {
             flow.wants_writable = false;
             self.events.push_back(Event::Writable { flow: id, tag });
+        }
+        if flow.wants_low && flow.queue.unsent() < flow.low_water {
+            flow.wants_low = false;
+            self.events.push_back(Event::UnsentLow { flow: id, tag });
+        }
+    }
+
+    /// Queues a message in a flow; answers its receipt, if the options want one or it depends on another message.
+    pub(crate) fn write(
+        &mut self,
+        now: Time,
+        id: SendFlowId,
+        message: Message,
+        options: &WriteOptions,
+    ) -> Option<ReceiptId> {
+        let flow = self.send.get_mut(id)?;
+        let number = flow.queue.next_number();
+        let receipt = (options.notify || options.parent.is_some())
+            .then(|| self.receipts.insert(id, number, options.notify, options.parent));
+        flow.queue.write(now, message, options, receipt);
+        flow.wants_writable |= flow.queue.buffered() >= flow.capacity;
+        flow.wants_low |= flow.low_water > 0 && flow.queue.unsent() >= flow.low_water;
+        if options.parent.is_some_and(|parent| self.receipts.is_abandoned(parent)) {
+            flow.queue.abandon(number);
+        }
+        receipt
+    }
+
+    /// Abandons what depends on a write of a flow.
+    fn abandon_children(&mut self, id: SendFlowId, parent: ReceiptId) {
+        while let Some((child, number)) = self.receipts.take_child(parent) {
+            if let Some(flow) = self.send.get_mut(child) {
+                flow.queue.abandon(number);
+            }
+            if child != id && self.unsettled.last() != Some(&child) {
+                self.unsettled.push(child);
+            }
         }
     }
 
@@ -80,11 +120,6 @@ impl Flows {
         {
             self.events.push_back(Event::FlowException { flow: id, tag: flow.tag, code: 0 });
         }
-    }
-
-    /// A new receipt.
-    pub(crate) fn receipt(&mut self, flow: SendFlowId) -> ReceiptId {
-        self.receipts.insert((flow, 0))
     }
 }
 
@@ -107,9 +142,7 @@ impl Session {
         write_startup_options(&flow.metadata, association, &mut flow.options);
         self.sending.by_wire.insert(wire_id, id);
         flows.events.push_back(Event::FlowBound { flow: id, tag: flow.tag, session: self.id });
-        if flow.wants_writable {
-            flows.tell_progress(id);
-        }
+        flows.tell_progress(id);
         self.enqueue(flows, id);
         true
     }
@@ -126,8 +159,9 @@ impl Session {
         let Some(flow) = flows.send.get_mut(id) else { return };
         // A message may still be sent at its deadline, not after it.
         self.timers.set_earlier(Timer::Expiry, flow.queue.next_expiry() + Duration::from_micros(1));
-        if flow.queued_at != Some(flow.priority) && flow.is_ready() {
-            flow.queued_at = Some(flow.priority);
+        let bit = 1 << flow.priority as u8;
+        if flow.queued & bit == 0 && flow.is_ready() {
+            flow.queued |= bit;
             self.sending.ready[flow.priority as usize].push_back(id);
         }
     }
@@ -135,8 +169,9 @@ impl Session {
     /// Gives a flow that was taken out of the list of a priority its turn back.
     pub(crate) fn enqueue_first(&mut self, flows: &mut Flows, id: SendFlowId, priority: usize) {
         let Some(flow) = flows.send.get_mut(id) else { return };
-        if flow.priority as usize == priority {
-            flow.queued_at = Some(flow.priority);
+        let bit = 1 << priority;
+        if flow.priority as usize == priority && flow.queued & bit == 0 {
+            flow.queued |= bit;
             self.sending.ready[priority].push_front(id);
         }
     }
@@ -147,14 +182,16 @@ impl Session {
     }
 
     /// Takes the next flow that is ready out of the list of a priority.
-    pub(crate) fn next_ready(&mut self, flows: &mut Flows, priority: usize) -> Option<SendFlowId> {
+    pub(crate) fn next_ready(&mut self, now: Time, flows: &mut Flows, priority: usize) -> Option<SendFlowId> {
         while let Some(id) = self.sending.ready[priority].pop_front() {
             let Some(flow) = flows.send.get_mut(id) else { continue };
-            if flow.queued_at.map(|queued| queued as usize) != Some(priority) {
-                continue; // It was put into another list since.
-            }
-            flow.queued_at = None;
-            if flow.is_ready() {
+            flow.queued &= !(1 << priority);
+            flow.queue.expire(now);
+            // What depends on the expired ones goes before anything is sent.
+            flows.tell_progress(id);
+            let Some(flow) = flows.send.get_mut(id) else { continue };
+            // If its priority has changed since, it is in another list as well.
+            if flow.priority as usize == priority && flow.is_ready() {
                 return Some(id);
             }
         }
@@ -284,5 +321,38 @@ impl Session {
             self.timers.set_earlier(Timer::Probe, probe.at);
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rtmfp_base::{Id, InterfaceId, Tag};
+
+    use super::*;
+    use crate::session::{Path, Role};
+
+    #[test]
+    fn a_priority_that_changes_all_the_time_does_not_lengthen_the_ready_lists() {
+        let to = ([192, 0, 2, 1], 1935).into();
+        let path = Path::new(InterfaceId(0), to, None);
+        let config = crate::Config::default();
+        let mut session = Session::new(Id::from_parts(0, 0), 1, Role::Initiator, path, &config, Time::ZERO);
+        let mut flows = Flows::default();
+        let flow = SendFlow::new(Bytes::new(), Bytes::new(), Tag(0), Priority::Bulk, 65_536);
+        let id = flows.send.insert(flow);
+        assert!(session.bind(&mut flows, id, 10));
+        flows.write(Time::ZERO, id, Message::from(vec![1; 10]), &WriteOptions::default());
+        for round in 0..1000 {
+            let priority = [Priority::Bulk, Priority::Data, Priority::Flash][round % 3];
+            flows.send.get_mut(id).expect("the flow").priority = priority;
+            session.settle_send(Time::ZERO, &mut flows, id);
+        }
+        assert!(session.sending.ready.iter().map(VecDeque::len).sum::<usize>() <= 3);
+        let mut found = Vec::new();
+        for priority in (0..Priority::COUNT).rev() {
+            found.extend(session.next_ready(Time::ZERO, &mut flows, priority).map(|_| priority));
+        }
+        assert_eq!(found, [Priority::Bulk as usize], "only where it belongs");
     }
 }

@@ -78,6 +78,7 @@ impl Queue {
         let index = (sequence - self.base) as usize;
         self.fragments[index].progress = Progress::Lost;
         self.outstanding -= size;
+        self.counters.lost_fragments += 1;
         self.waiting += 1;
         self.waiting_from = self.waiting_from.min(sequence);
         if self.message(number).is_some_and(|queued| queued.options.best_effort) {

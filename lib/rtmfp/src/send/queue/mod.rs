@@ -5,6 +5,7 @@
 //! so `fragments` holds exactly the numbers `base..next` that the far end may know of.
 
 mod acknowledge;
+mod deadlines;
 mod transmit;
 
 #[cfg(test)]
@@ -12,8 +13,10 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use deadlines::Deadlines;
 use rtmfp_base::{Message, ReceiptId, Time, WriteOptions};
 
+use crate::endpoint::SendFlowCounters;
 use crate::wire::Fragment as Position;
 
 /// What a queued message costs beside its bytes.
@@ -92,6 +95,9 @@ struct Queued {
     message: Message,
     options: WriteOptions,
     receipt: Option<ReceiptId>,
+    created: Time,
+    /// The entry that counts among the queue's deadlines; never: there is none.
+    armed: Time,
     /// Bytes that were cut into fragments so far.
     cut: usize,
     begun: bool,
@@ -155,6 +161,9 @@ pub(crate) struct Queue {
     next_message: u64,
     /// The first message that still has bytes to cut.
     uncut: u64,
+    /// All messages before these have ended; have ended or begun.
+    unended: u64,
+    unbegun: u64,
     /// Messages in `messages` that are no garbage.
     live: usize,
     fragments: VecDeque<Fragment>,
@@ -172,9 +181,11 @@ pub(crate) struct Queue {
     torn: bool,
     outstanding: usize,
     buffered: usize,
-    /// No queued message expires earlier.
-    next_expiry: Time,
-    ended: Vec<Ended>,
+    /// Bytes of messages that have not ended and were not cut.
+    unsent: usize,
+    deadlines: Deadlines,
+    ended: VecDeque<Ended>,
+    counters: SendFlowCounters,
 }
 
 impl Queue {
@@ -183,6 +194,8 @@ impl Queue {
             messages: VecDeque::new(),
             next_message: 0,
             uncut: 0,
+            unended: 0,
+            unbegun: 0,
             live: 0,
             fragments: VecDeque::new(),
             base: 1,
@@ -193,14 +206,22 @@ impl Queue {
             torn: false,
             outstanding: 0,
             buffered: 0,
-            next_expiry: Time::MAX,
-            ended: Vec::new(),
+            unsent: 0,
+            deadlines: Deadlines::default(),
+            ended: VecDeque::new(),
+            counters: SendFlowCounters::default(),
         }
+    }
+
+    /// The number of the message that is written next.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_message
     }
 
     /// Queues a message; answers its number.
     pub(crate) fn write(
         &mut self,
+        now: Time,
         message: Message,
         options: &WriteOptions,
         receipt: Option<ReceiptId>,
@@ -209,17 +230,22 @@ impl Queue {
         self.next_message += 1;
         self.live += 1;
         self.buffered += message.len() + OVERHEAD;
-        self.next_expiry = self.next_expiry.min(options.start_by).min(options.finish_by);
+        self.unsent += message.len();
+        self.counters.written_messages += 1;
+        self.counters.written_bytes += message.len() as u64;
         self.messages.push_back(Queued {
             number,
             message,
             options: *options,
             receipt,
+            created: now,
+            armed: Time::MAX,
             cut: 0,
             begun: false,
             pending: 0,
             ended: false,
         });
+        self.arm(number);
         number
     }
 
@@ -230,9 +256,27 @@ impl Queue {
 
     /// Bytes of messages that were never sent.
     pub(crate) fn unsent(&self) -> usize {
-        let skip = self.messages.partition_point(|queued| queued.number < self.uncut);
-        let unsent = self.messages.iter().skip(skip).filter(|queued| !queued.ended);
-        unsent.map(|queued| queued.message.len() - queued.cut).sum()
+        self.unsent
+    }
+
+    /// When the oldest message was written that has not ended.
+    pub(crate) fn oldest(&mut self) -> Option<Time> {
+        let from = self.messages.partition_point(|queued| queued.number < self.unended);
+        let oldest = self.messages.range(from..).find(|queued| !queued.ended);
+        self.unended = oldest.map_or(self.next_message, |queued| queued.number);
+        oldest.map(|queued| queued.created)
+    }
+
+    /// When the oldest message was written that has not begun to be sent.
+    pub(crate) fn oldest_unbegun(&mut self) -> Option<Time> {
+        let from = self.messages.partition_point(|queued| queued.number < self.unbegun.max(self.uncut));
+        let oldest = self.messages.range(from..).find(|queued| !queued.ended && !queued.begun);
+        self.unbegun = oldest.map_or(self.next_message, |queued| queued.number);
+        oldest.map(|queued| queued.created)
+    }
+
+    pub(crate) fn counters(&self) -> &SendFlowCounters {
+        &self.counters
     }
 
     /// Whether anything was ever written or numbered.
@@ -243,6 +287,11 @@ impl Queue {
     /// Whether the message has begun to be sent; `None` when it has ended.
     pub(crate) fn is_begun(&self, message: u64) -> Option<bool> {
         self.message(message).filter(|queued| !queued.ended).map(|queued| queued.begun)
+    }
+
+    /// When a message was written; `None` when it has ended.
+    pub(crate) fn created(&self, message: u64) -> Option<Time> {
+        self.message(message).filter(|queued| !queued.ended).map(|queued| queued.created)
     }
 
     /// Abandons a message (RFC 7016 section 3.6.2.7).
@@ -261,45 +310,9 @@ impl Queue {
         self.trim_messages();
     }
 
-    /// Changes a message's deadlines to earlier or later ones.
-    pub(crate) fn set_deadlines(&mut self, message: u64, start_by: Time, finish_by: Time) {
-        if let Some(queued) = self.message_mut(message) {
-            queued.options.start_by = start_by;
-            queued.options.finish_by = finish_by;
-            self.next_expiry = self.next_expiry.min(start_by).min(finish_by);
-        }
-    }
-
-    /// When the next message may expire; never later than it does.
-    pub(crate) fn next_expiry(&self) -> Time {
-        self.next_expiry
-    }
-
-    /// Abandons what has expired.
-    pub(crate) fn expire(&mut self, now: Time) {
-        if now <= self.next_expiry {
-            return;
-        }
-        let mut next = Time::MAX;
-        for index in 0..self.messages.len() {
-            let queued = &self.messages[index];
-            if queued.ended {
-                continue;
-            }
-            let deadline = queued.deadline();
-            if now > deadline {
-                self.end(index, false);
-            } else {
-                next = next.min(deadline);
-            }
-        }
-        self.next_expiry = next;
-        self.trim_messages();
-    }
-
-    /// Takes the receipts of what has ended since.
-    pub(crate) fn take_ended(&mut self) -> impl Iterator<Item = Ended> + '_ {
-        self.ended.drain(..)
+    /// Takes one of the receipts of what has ended since, in the order in which it did.
+    pub(crate) fn next_ended(&mut self) -> Option<Ended> {
+        self.ended.pop_front()
     }
 
     /// Bytes of chunks in the network.
@@ -347,9 +360,12 @@ impl Queue {
         if queued.ended {
             return;
         }
+        let count = &mut self.counters;
+        *(if delivered { &mut count.delivered_messages } else { &mut count.abandoned_messages }) += 1;
         self.torn |= queued.begun && !queued.is_cut();
         queued.ended = true;
         self.buffered -= queued.message.len() + OVERHEAD;
+        self.unsent -= queued.message.len() - queued.cut;
         queued.message = Message::default();
         let receipt = queued.receipt.take();
         self.ended.extend(receipt.map(|receipt| Ended { receipt, delivered }));

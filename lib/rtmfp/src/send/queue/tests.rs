@@ -14,7 +14,7 @@ fn sent(tsn: u64, size: usize) -> Sent {
 }
 
 fn written(queue: &mut Queue, len: usize, options: &WriteOptions) -> u64 {
-    queue.write(Message::from(vec![7; len]), options, None)
+    queue.write(Time::ZERO, Message::from(vec![7; len]), options, None)
 }
 
 /// Sends one chunk of at most `space` bytes; answers its sequence number.
@@ -69,6 +69,7 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Debug)]
 struct ModelMessage {
     len: usize,
+    created: Time,
     /// Bytes that were sent; 1 for an empty message that was.
     cut: usize,
     start_by: Time,
@@ -244,12 +245,16 @@ impl Model {
                 let at =
                     |offset: Option<u64>| offset.map_or(Time::MAX, |by| Time::from_micros(self.now + by));
                 let (start_by, finish_by) = (at(start_by), at(finish_by));
-                let options = WriteOptions { start_by, finish_by, best_effort, notify: true };
+                let options = WriteOptions { start_by, finish_by, best_effort, notify: true, parent: None };
                 let number = self.messages.len() as u64;
                 let message = Message::from(vec![number as u8; len]);
-                prop_assert_eq!(queue.write(message, &options, Some(receipt(number))), number);
-                let cut = 0;
-                let entry = ModelMessage { len, cut, start_by, finish_by, best_effort, delivered: None };
+                prop_assert_eq!(
+                    queue.write(Time::from_micros(self.now), message, &options, Some(receipt(number))),
+                    number
+                );
+                let (cut, created) = (0, Time::from_micros(self.now));
+                let entry =
+                    ModelMessage { len, created, cut, start_by, finish_by, best_effort, delivered: None };
                 self.messages.insert(number, entry);
             }
             Op::Write { .. } => {}
@@ -318,16 +323,18 @@ impl Model {
         prop_assert_eq!(queue.buffered(), live().map(|entry| entry.len + OVERHEAD).sum::<usize>());
         let unsent = live().map(|entry| entry.len - entry.cut.min(entry.len)).sum::<usize>();
         prop_assert_eq!(queue.unsent(), unsent);
-        for ended in queue.take_ended() {
+        while let Some(ended) = queue.next_ended() {
             prop_assert_eq!(self.ended.insert(ended.receipt, ended.delivered), None, "ended twice");
         }
         for (&message, entry) in &self.messages {
             prop_assert_eq!(self.ended.get(&receipt(message)).copied(), entry.delivered);
             prop_assert_eq!(queue.is_begun(message), entry.delivered.is_none().then_some(entry.cut > 0));
-            if entry.delivered.is_none() {
-                prop_assert!(queue.next_expiry() <= entry.deadline());
-            }
         }
+        let live = || self.messages.values().filter(|entry| entry.delivered.is_none());
+        prop_assert_eq!(queue.next_expiry(), live().map(ModelMessage::deadline).min().unwrap_or(Time::MAX));
+        prop_assert_eq!(queue.oldest(), live().next().map(|entry| entry.created));
+        let unbegun = live().find(|entry| entry.cut == 0);
+        prop_assert_eq!(queue.oldest_unbegun(), unbegun.map(|entry| entry.created));
         let garbage = queue.messages.iter().filter(|queued| queued.is_garbage()).count();
         prop_assert_eq!(queue.live, queue.messages.len() - garbage);
         prop_assert!(garbage <= queue.live.max(GARBAGE));
@@ -454,4 +461,52 @@ fn a_far_end_that_never_acknowledges_the_first_fragment_can_not_make_the_account
     assert_eq!(send(&mut queue, 1 << 40, 1000).map(|chunk| chunk.sequence), Some(1));
     queue.acknowledge_through(MAX_SPAN as u64, &mut |_| {});
     assert!(queue.has_sendable());
+}
+
+#[test]
+fn thirty_thousand_messages_of_mixed_deadlines_expire_in_time_whatever_waits_in_front() {
+    let mut queue = Queue::new();
+    // It never expires and can't be sent, and so are all that have no deadline.
+    written(&mut queue, 2000, &WriteOptions::default());
+    send(&mut queue, 1, 1000);
+    let deadline = |number: u64| match number % 4 {
+        0 => Time::MAX,
+        1 => Time::from_micros(100_000 - number),
+        2 => Time::from_micros(number),
+        _ => Time::from_micros(number * 7919 % 50_000),
+    };
+    let mut left = 0;
+    for number in 0..30_000 {
+        let options = if number % 8 < 4 {
+            WriteOptions { start_by: deadline(number), ..WriteOptions::default() }
+        } else {
+            WriteOptions { finish_by: deadline(number), ..WriteOptions::default() }
+        };
+        written(&mut queue, 10, &options);
+        left += usize::from(deadline(number).is_never());
+    }
+    for now in (0..100_000).map(Time::from_micros) {
+        queue.expire(now);
+        assert!(queue.next_expiry() >= now, "{now}");
+    }
+    queue.expire(Time::from_micros(100_001));
+    assert_eq!(queue.next_expiry(), Time::MAX);
+    assert_eq!(queue.unsent(), 1000 + left * 10);
+    assert!(queue.messages.len() <= 2 * left + GARBAGE + 2, "{}", queue.messages.len());
+}
+
+#[test]
+fn deadlines_moved_to_and_fro_take_no_memory_and_the_last_one_holds() {
+    let mut queue = Queue::new();
+    let message = written(&mut queue, 10, &WriteOptions::default());
+    for round in 0..100_000 {
+        let by = Time::from_micros(200_000 - round % 1000);
+        queue.set_deadlines(message, by, Time::MAX);
+    }
+    assert!(queue.deadlines.len() <= 2 + GARBAGE, "{}", queue.deadlines.len());
+    queue.set_deadlines(message, Time::from_micros(300_000), Time::MAX);
+    queue.expire(Time::from_micros(300_000));
+    assert_eq!(queue.next_expiry(), Time::from_micros(300_000));
+    queue.expire(Time::from_micros(300_001));
+    assert_eq!(queue.buffered(), 0);
 }

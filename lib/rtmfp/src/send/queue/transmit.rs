@@ -97,9 +97,11 @@ impl Queue {
     /// that this chunk's forward number speaks for: it is under way in the same packet.
     pub(crate) fn commit(&mut self, chunk: &Chunk, sent: Sent) -> Option<u64> {
         self.outstanding += sent.size;
+        self.counters.sent_fragments += 1;
         if chunk.sequence < self.next_sequence() {
             let fragment = &mut self.fragments[(chunk.sequence - self.base) as usize];
             debug_assert!(fragment.waits());
+            self.counters.resent_fragments += u64::from(fragment.progress == Progress::Lost);
             fragment.progress = Progress::InFlight;
             fragment.sent_abandoned = chunk.abandoned;
             fragment.sent = sent;
@@ -135,12 +137,11 @@ impl Queue {
             sent_abandoned: false,
             sent,
         });
+        self.unsent -= range.len();
         if let Some(queued) = self.message_mut(number) {
             queued.begun = true;
             queued.pending += 1;
             queued.cut = range.end;
-            let finish_by = queued.options.finish_by;
-            self.next_expiry = self.next_expiry.min(finish_by);
         }
         self.skip_cut();
     }

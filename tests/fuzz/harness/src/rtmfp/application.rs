@@ -158,6 +158,7 @@ impl Application {
             finish_by: soon(shape & 4 != 0, tape),
             best_effort: shape & 8 != 0,
             notify: shape & 16 == 0,
+            parent: self.writes.last().map(|write| write.0).filter(|_| shape & 12 == 12),
         };
         let Some(mut flow) = self.some_sender(tape).and_then(|id| endpoint.send_flow(id)) else { return };
         let times = 1 + usize::from(shape >> 5);

@@ -94,7 +94,7 @@ impl Joined {
     }
 
     fn note_ended(&mut self) {
-        for ended in self.queue.take_ended() {
+        while let Some(ended) = self.queue.next_ended() {
             let before = self.ended.insert(ended.receipt.index().into(), ended.delivered);
             assert_eq!(before, None, "ended twice");
         }
@@ -164,7 +164,7 @@ proptest! {
             let options =
                 WriteOptions { finish_by, best_effort: write.best_effort, ..WriteOptions::default() };
             let bytes = message(number, write.len);
-            joined.queue.write(Message::from(bytes), &options, Some(receipt(number)));
+            joined.queue.write(Time::ZERO, Message::from(bytes), &options, Some(receipt(number)));
             abandons.extend(write.abandon_after.map(|after| (joined.now + after, number)));
             for _ in 0..*steps {
                 joined.now += 1;
