@@ -370,7 +370,7 @@ fn a_peer_that_restarts_with_another_certificate_is_let_in_at_once_and_its_old_s
                 ended = Some(at.since(now));
             }
         }
-        assert_eq!(ended, Some(SECOND * limit as u32));
+        assert_eq!(ended, Some(SECOND * limit));
         assert_eq!(closed(&events(&mut b, now)), [CloseReason::Unresponsive]);
         assert_eq!(b.open_sessions().len(), 1);
     }

@@ -97,8 +97,8 @@ impl RtmfpLink {
         let options = WriteOptions {
             start_by: deadlines.start_by,
             finish_by: deadlines.finish_by,
-            best_effort: false,
             notify: true,
+            ..WriteOptions::default()
         };
         let Some(mut flow) = cx.endpoints.get(self.endpoint).and_then(|endpoint| endpoint.send_flow(flow))
         else {

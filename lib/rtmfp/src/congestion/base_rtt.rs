@@ -28,7 +28,8 @@ impl BaseRtt {
                 self.entries[0] = Some((now, sample));
             }
         }
-        let fresh = |entry: &Option<(Time, Duration)>| entry.filter(|(since, _)| now.since(*since) <= HISTORY);
+        let fresh =
+            |entry: &Option<(Time, Duration)>| entry.filter(|(since, _)| now.since(*since) <= HISTORY);
         self.least = self.entries.iter().filter_map(fresh).map(|(_, least)| least).min();
     }
 
