@@ -4,10 +4,14 @@ use core::time::Duration;
 
 use crate::congestion::{self, Congestion};
 
-/// Largest clear packet in bytes, the cryptography profile's front matter included.
+/// Largest clear packet in bytes where nothing is known of the path, the cryptography profile's front matter included.
 pub const MAX_PACKET: usize = 1200;
 
-/// Largest fragment of user data in bytes, and the sender's maximum segment size: a packet less 5 bytes of
+/// Largest value of [`SessionConfig::max_packet`]: with all that is added to it, the datagram fits the 8192 bytes that
+/// some implementations receive.
+pub const MOST_PACKET: usize = 8128;
+
+/// Largest fragment of user data in bytes where nothing is known of the path, and the sender's maximum segment size: a packet less 5 bytes of
 /// packet header, 3 of chunk header, 1 of flags and three VLUs of 10.
 pub const MAX_FRAGMENT: usize = 1161;
 
@@ -76,6 +80,13 @@ pub struct SessionConfig {
     pub receive_limit: usize,
     /// Bytes that the receiving flows themselves and their holes may cost beside: some 400 a flow, 32 a hole.
     pub overhead_limit: usize,
+    /// Largest clear packet in bytes, as [`MAX_PACKET`], that is tried where the path may take it (RFC 7016 section
+    /// 3.5.4.3): from [`MAX_PACKET`], at which there is nothing to find out, to [`MOST_PACKET`]. Datagrams are longer by
+    /// the session id, padding and authentication code, some 20 to 50 bytes; the default suits Ethernet with IPv6.
+    pub max_packet: usize,
+    /// How long a size of packets that was found is good for; then it is verified, and larger ones are tried. At least
+    /// 1 s.
+    pub mtu_interval: Duration,
     /// Whether the session follows its far end to other addresses.
     pub mobility: Mobility,
 }
@@ -96,13 +107,15 @@ pub enum Mobility {
 }
 
 impl SessionConfig {
-    /// Raises what is below its minimum.
+    /// Raises what is below its minimum, and lowers what is above its maximum.
     pub(crate) fn normalize(&mut self) {
         let least = Duration::from_secs(1);
         self.keepalive = self.keepalive.max(least);
         self.retransmit_limit = self.retransmit_limit.max(least);
         self.idle_limit = self.idle_limit.max(least);
         self.challenge_limit = self.challenge_limit.max(least);
+        self.mtu_interval = self.mtu_interval.max(least);
+        self.max_packet = self.max_packet.clamp(MAX_PACKET, MOST_PACKET);
         self.dscp &= 0x3f;
     }
 }
@@ -118,6 +131,8 @@ impl Default for SessionConfig {
             congestion_delay: Some(Duration::from_millis(100)),
             receive_limit: 192 * 1024,
             overhead_limit: 192 * 1024,
+            max_packet: 1408,
+            mtu_interval: Duration::from_secs(600),
             mobility: Mobility::default(),
         }
     }
@@ -156,6 +171,9 @@ pub struct Limits {
     pub mobility_checks: u32,
     /// Errors from the network looked at, a second: anybody can forge them.
     pub path_errors: u32,
+    /// Bytes of packets of a session that came in fragments and are not complete, with 64 more a fragment. Larger
+    /// packets than this are not put together.
+    pub packet_fragments: usize,
     /// Rates of answers to hellos.
     pub hellos: HelloLimits,
 }
@@ -177,6 +195,7 @@ impl Default for Limits {
             pings_per_second: 20,
             mobility_checks: 1000,
             path_errors: 100,
+            packet_fragments: 16 * 1024,
             hellos: HelloLimits::default(),
         }
     }

@@ -14,6 +14,9 @@ pub(crate) enum Envelope {
     Startup { far_id: u32 },
     /// The keys and mode of a session.
     Session(SessionId),
+    /// The same, with padding before the chunk that makes the clear packet, with the profile's front, so many bytes long.
+    /// It must not be fragmented on its way.
+    Probe(SessionId, usize),
 }
 
 /// A control packet that waits.

@@ -188,14 +188,14 @@ impl Endpoint {
         self.prove_session(now, id);
         self.on_header(now, meta, id, &header);
         if header.mode != Mode::Startup {
-            self.on_chunks(now, meta, id, &header, chunks);
+            self.on_chunks(now, meta, id, &header, chunks, false);
         }
         self.check_address(now, meta, id);
         self.touch(now, id);
         Disposition::Consumed
     }
 
-    fn on_header(&mut self, now: Time, meta: &RecvMeta, id: SessionId, header: &PacketHeader) {
+    pub(super) fn on_header(&mut self, now: Time, meta: &RecvMeta, id: SessionId, header: &PacketHeader) {
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Open) else { return };
         session.path.note_timestamp(now, header);
         if header.time_critical_reverse {
@@ -212,7 +212,16 @@ impl Endpoint {
         }
     }
 
-    fn on_chunks(&mut self, now: Time, meta: &RecvMeta, id: SessionId, header: &PacketHeader, chunks: &[u8]) {
+    /// The chunks of a packet that came by itself, or in fragments.
+    pub(super) fn on_chunks(
+        &mut self,
+        now: Time,
+        meta: &RecvMeta,
+        id: SessionId,
+        header: &PacketHeader,
+        chunks: &[u8],
+        reassembled: bool,
+    ) {
         let sent_critical =
             self.critical.sent.is_some_and(|at| now.since(at) < crate::session::TIME_CRITICAL_MEMORY);
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -256,7 +265,12 @@ impl Endpoint {
                 (Ok(Chunk::PingReply(message)), true) => {
                     session.life.ping_outstanding = false;
                     session.life.waiting_since = None;
+                    session.mtu.on_reply(now, message, &session.config);
                     self.on_address_confirmed(now, meta, id, message);
+                    self.probe_size(now, id);
+                }
+                (Ok(Chunk::PacketFragment(fragment)), true) if !reassembled => {
+                    self.on_packet_fragment(now, meta, id, header.mode, &fragment);
                 }
                 (Ok(Chunk::Close), _) => {
                     closed = true;

@@ -38,6 +38,8 @@ pub struct SessionInfo {
     pub window: usize,
     /// Bytes of user data in the network.
     pub outstanding: usize,
+    /// Largest clear packet in bytes now, as [`MAX_PACKET`](crate::MAX_PACKET).
+    pub max_packet: usize,
     /// What the keys can do.
     pub keys: Option<KeyInfo>,
 }
@@ -147,6 +149,7 @@ impl SessionRef<'_> {
             erto: session.path.erto,
             window: session.congestion.window(),
             outstanding: session.flight.outstanding,
+            max_packet: session.mtu.size(),
             keys: self.endpoint.profile.key_info(session.key),
         }
     }

@@ -102,6 +102,7 @@ impl Endpoint {
         if let Some(interface) = session.reach.rehome.take() {
             self.take_interface(now, id, interface);
         }
+        self.probe_size(now, id);
     }
 
     /// Sends hellos of an opening session from one more interface.

@@ -10,6 +10,7 @@ mod initiator;
 mod interfaces;
 mod jobs;
 mod mobility;
+mod mtu;
 mod near_id;
 mod receipts;
 mod responder;

@@ -96,6 +96,14 @@ stats! {
     path_errors,
     /// Of these, those not looked at because there were too many.
     limited_path_errors,
+    /// Packets sent to find out how large packets may be; three more are sent where one is not answered.
+    mtu_probes,
+    /// Times that large packets no longer came through, or seemed not to.
+    mtu_black_holes,
+    /// Packets of sessions that came in fragments.
+    reassembled_packets,
+    /// Fragments of packets of sessions that did not fit the limit or each other.
+    refused_fragments,
     /// Answers to address checks that are forged, too old or from elsewhere.
     bad_mobility,
     /// Address checks not begun because there were too many.

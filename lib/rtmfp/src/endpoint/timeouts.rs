@@ -116,6 +116,7 @@ impl Endpoint {
         }
         self.stats.timeouts += 1;
         session.path.back_off();
+        self.stats.mtu_black_holes += u64::from(session.leave_black_hole(now));
         session.arm_retransmission(now);
         if session.life.ping_outstanding {
             self.send_session_chunk(id, &Chunk::Ping(&[]));

@@ -7,10 +7,9 @@ use rtmfp_base::{Batch, Ecn, InterfaceId, Time, Transmit};
 use super::Endpoint;
 use super::control::Envelope;
 use crate::SessionId;
-use crate::config::MAX_PACKET;
 use crate::crypto::{DEFAULT_KEY, KeyId, Sealing};
 use crate::session::{State, timestamp};
-use crate::wire::{Mode, PacketHeader, scramble};
+use crate::wire::{HEADER_LEN, Mode, OpenChunk, PacketHeader, scramble};
 
 /// Bytes of the scrambled session id in front of a sealed packet.
 const ID_LEN: usize = 4;
@@ -24,7 +23,11 @@ fn startup_clear_len(chunk_len: usize) -> usize {
     (STARTUP_HEADER + chunk_len).max(MIN_STARTUP)
 }
 
+/// The kind of chunks of padding (RFC 7016 section 2.3).
+const PADDING: u8 = 0;
+
 /// Where a packet goes.
+#[derive(Clone, Copy)]
 struct Route {
     interface: InterfaceId,
     to: SocketAddr,
@@ -82,7 +85,7 @@ impl Endpoint {
                 };
                 (DEFAULT_KEY, far_id, header)
             }
-            Envelope::Session(id) => {
+            Envelope::Session(id) | Envelope::Probe(id, _) => {
                 let reverse = self.reverse_notice(id, now);
                 let Some(session) = self.sessions.get_mut(id) else { return true };
                 (session.key, session.far_id, session.header(now, reverse))
@@ -93,6 +96,12 @@ impl Endpoint {
         batch.buffer.resize(clear_at, 0);
         header.timestamp.get_or_insert_with(|| timestamp(now));
         header.write(&mut batch.buffer);
+        if let Envelope::Probe(_, size) = packet.envelope {
+            let taken = batch.buffer.len() - start - ID_LEN + HEADER_LEN + packet.chunk.len();
+            let padding = OpenChunk::begin(PADDING, &mut batch.buffer);
+            batch.buffer.resize(batch.buffer.len() + size.saturating_sub(taken), 0);
+            padding.finish(&mut batch.buffer);
+        }
         batch.buffer.extend_from_slice(&packet.chunk);
         if header.mode == Mode::Startup {
             // No chunk has this length: padding.
@@ -146,7 +155,7 @@ impl Endpoint {
         let front = self.profile.front_len(session.key);
         let clear_at = start + ID_LEN + front;
         batch.buffer.resize(clear_at, 0);
-        let room = MAX_PACKET.saturating_sub(front);
+        let room = session.mtu.size().saturating_sub(front);
         let done = session.assemble(now, &mut self.flows, &mut batch.buffer, room, reverse);
         if batch.buffer.len() == clear_at {
             batch.buffer.truncate(start);
@@ -165,7 +174,24 @@ impl Endpoint {
             far_id: session.far_id,
             key: session.key,
         };
-        self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+        let begins = session.mtu.begins();
+        if batch.buffer.len() - clear_at <= room {
+            self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+        } else {
+            let (mode, packet_id) = (session.mode(), session.mtu.packet_id());
+            let pieces = super::mtu::cut(&batch.buffer[clear_at..], mode, packet_id, room);
+            batch.buffer.truncate(start);
+            for piece in pieces {
+                let start = batch.buffer.len();
+                let clear_at = start + ID_LEN + front;
+                batch.buffer.resize(clear_at, 0);
+                batch.buffer.extend_from_slice(&piece);
+                self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+            }
+        }
+        if begins {
+            self.probe_size(now, id);
+        }
     }
 
     /// Makes room for the sealed packet and notes how to seal it.

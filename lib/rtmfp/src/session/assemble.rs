@@ -4,7 +4,6 @@ use rtmfp_base::Time;
 
 use super::{Flows, Role, Session};
 use crate::Priority;
-use crate::config::MAX_FRAGMENT;
 use crate::send::{Sent, State};
 use crate::wire::{
     DataFlags, HEADER_LEN, Mode, PacketHeader, next_user_data_header_len, user_data_header_len,
@@ -57,7 +56,9 @@ impl Session {
         data.max(acks)
     }
 
-    /// Appends a clear packet of at most `room` bytes to `out`; appends nothing when there is nothing to say.
+    /// Appends a clear packet of at most `room` bytes to `out`; appends nothing when there is nothing to say. A fragment
+    /// of a message that was cut when packets could be larger has a longer packet for itself: the packet is to be
+    /// sent in fragments.
     pub(crate) fn assemble(
         &mut self,
         now: Time,
@@ -77,6 +78,7 @@ impl Session {
         }
         self.write_data(now, flows, out, end, &mut done);
         if done.data {
+            self.note_packet(now, out.len() - start, room);
             self.flight.next_tsn += 1;
             self.life.waiting_since.get_or_insert(now);
             self.arm_retransmission(now);
@@ -113,7 +115,8 @@ impl Session {
             let Some(priority) = self.ready_priority() else { break };
             let Some(id) = self.next_ready(now, flows, priority) else { continue };
             waiting.push(id);
-            if !self.write_flow(now, flows, id, out, end) {
+            let alone = !done.data && !done.acks;
+            if !self.write_flow(now, flows, id, out, end, alone) {
                 // What is left of the packet is too little for it: it has the first turn in the next one.
                 self.enqueue_first(flows, id, priority);
                 break;
@@ -133,6 +136,7 @@ impl Session {
     }
 
     /// Puts chunks of one flow into the packet until it is full or the flow has no more. Answers whether there was any.
+    /// If it is `alone`, there is nothing in the packet yet.
     fn write_flow(
         &mut self,
         now: Time,
@@ -140,6 +144,7 @@ impl Session {
         id: crate::SendFlowId,
         out: &mut Vec<u8>,
         end: usize,
+        alone: bool,
     ) -> bool {
         let Some(flow) = flows.send.get_mut(id) else { return false };
         let closing = flow.state == State::Closing;
@@ -155,7 +160,8 @@ impl Session {
             let options: &[u8] = if previous.is_none() { &flow.options } else { &[] };
             let taken = options.len() + usize::from(!options.is_empty());
             let left = end.saturating_sub(out.len());
-            let space = left.saturating_sub(LONGEST_HEADER + taken).min(MAX_FRAGMENT.saturating_sub(taken));
+            let most = self.mtu.fragment().saturating_sub(taken);
+            let space = left.saturating_sub(LONGEST_HEADER + taken).min(most);
             let Some(chunk) = flow.queue.next_chunk(now, space, closing) else { break };
             let start = out.len();
             let flags = DataFlags { fragment: chunk.position, abandoned: chunk.abandoned, last: chunk.last };
@@ -166,8 +172,9 @@ impl Session {
             } else {
                 user_data_header_len(flow.wire_id, chunk.sequence, offset, options.len())
             };
-            // One that is sent again was cut for another packet.
-            if header_len + chunk.data_len() > left {
+            // One that is sent again was cut for another packet, that may have been larger than any can be now.
+            let first = alone && previous.is_none();
+            if header_len + chunk.data_len() > left && !first {
                 break;
             }
             let open = if follows {

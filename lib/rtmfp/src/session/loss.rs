@@ -20,6 +20,8 @@ struct SentFragment {
     tsn: u64,
     flow: SendFlowId,
     sequence: u64,
+    /// It went out in a packet larger than every path takes.
+    large: bool,
 }
 
 /// The session's account of what is under way.
@@ -42,6 +44,8 @@ pub(crate) struct Flight {
     pub(crate) allowance: isize,
     /// When the allowance was used up.
     pub(crate) exhausted_at: Time,
+    /// How many large packets were lost since the last one that came through, and the number of the last one.
+    large_lost: (u32, u64),
 }
 
 impl Default for Flight {
@@ -55,6 +59,7 @@ impl Default for Flight {
             limited_until: 0,
             allowance: BURST,
             exhausted_at: Time::ZERO,
+            large_lost: (0, 0),
         }
     }
 }
@@ -71,7 +76,7 @@ pub(crate) struct Losses {
 impl Flight {
     /// Notes a fragment that goes out with the packet of number `next_tsn`.
     pub(crate) fn note_sent(&mut self, flow: SendFlowId, sequence: u64, size: usize) {
-        self.sent.push_back(SentFragment { tsn: self.next_tsn, flow, sequence });
+        self.sent.push_back(SentFragment { tsn: self.next_tsn, flow, sequence, large: false });
         self.outstanding += size;
     }
 
@@ -80,6 +85,33 @@ impl Flight {
         self.outstanding -= size;
         self.delivered += size as u64;
         self.max_acked[0] = self.max_acked[0].max(tsn);
+        if self.large_lost.0 > 0 {
+            let index = self.sent.partition_point(|entry| entry.tsn < tsn);
+            if self.sent.get(index).is_some_and(|entry| entry.tsn == tsn && entry.large) {
+                self.large_lost.0 = 0;
+            }
+        }
+    }
+
+    /// The packet of number `next_tsn` is larger than every path takes.
+    pub(super) fn mark_large(&mut self) {
+        let tsn = self.next_tsn;
+        self.sent.iter_mut().rev().take_while(|entry| entry.tsn == tsn).for_each(|entry| entry.large = true);
+    }
+
+    /// Large packets lost since the last one that came through.
+    pub(super) fn large_lost(&self) -> u32 {
+        self.large_lost.0
+    }
+
+    pub(super) fn forget_large_lost(&mut self) {
+        self.large_lost.0 = 0;
+    }
+
+    fn note_lost(&mut self, entry: SentFragment) {
+        if entry.large && self.large_lost.1 != entry.tsn {
+            self.large_lost = (self.large_lost.0.saturating_add(1), entry.tsn);
+        }
     }
 
     /// Whether what is sent now says nothing about how much the path would carry.
@@ -120,6 +152,7 @@ impl Session {
         let Some(flow) = flows.send.get_mut(entry.flow) else { return };
         if let Lost::Yes { size, was_abandoned } = flow.queue.lose(entry.sequence, entry.tsn) {
             self.flight.outstanding -= size;
+            self.flight.note_lost(entry);
             losses.bytes += size;
             losses.wanted |= !was_abandoned;
             losses.fragments += 1;

@@ -57,6 +57,7 @@ impl Session {
         self.path.to = to;
         self.path.src_ip = src_ip;
         self.congestion.on_path_change(now);
+        self.mtu.shrink(now);
         if !self.is_open() {
             return;
         }

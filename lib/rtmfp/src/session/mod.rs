@@ -4,8 +4,10 @@ mod acks;
 mod assemble;
 mod close;
 mod flows;
+mod fragments;
 mod loss;
 mod mobility;
+mod mtu;
 mod path;
 mod receive;
 mod room;
@@ -21,7 +23,9 @@ use rtmfp_base::Time;
 pub(crate) use acks::Acks;
 pub(crate) use close::{CLOSE_LIMIT, CLOSE_PERIOD};
 pub(crate) use flows::{Flows, RecvSlot};
+pub(crate) use fragments::Taken;
 pub(crate) use loss::Flight;
+pub(crate) use mtu::Probe;
 pub(crate) use path::Path;
 pub(crate) use path::timestamp;
 pub(crate) use receive::{Context, Received};
@@ -122,6 +126,8 @@ pub(crate) struct Session {
     pub(crate) marks: Marks,
     pub(crate) checks: mobility::Checks,
     pub(crate) reach: Reach,
+    pub(crate) mtu: mtu::Mtu,
+    pub(crate) fragments: fragments::Reassembly,
     /// As responder: the RIKeying packet's chunk, to answer a repeated IIKeying, and the initiator's component.
     pub(crate) answer: Option<Box<(Vec<u8>, Vec<u8>)>>,
     /// In the endpoint's ready list of these priorities, one bit each.
@@ -206,6 +212,8 @@ impl Session {
             },
             checks: mobility::Checks::default(),
             reach: Reach::default(),
+            mtu: mtu::Mtu::new(),
+            fragments: fragments::Reassembly::default(),
             answer: None,
             queued: 0,
             pings: rtmfp_base::TokenBucket::new(

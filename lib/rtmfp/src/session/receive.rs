@@ -274,6 +274,7 @@ impl Session {
         }
         let losses = self.detect_losses(cx.now, cx.flows);
         cx.stats.lost_fragments += losses.fragments;
+        cx.stats.mtu_black_holes += u64::from(self.leave_black_hole(cx.now));
         if self.marks.sending && !self.marks.report_seen {
             // Its first acknowledgement would have come with a report: it does not know them.
             self.marks.sending = false;
