@@ -78,8 +78,8 @@ pub struct StaticKeys {
 }
 
 impl StaticKeys {
-    /// New pairs in these groups, which is the order of preference and that of the certificate. This takes up to
-    /// 2 ms a group, or 5 ms without OpenSSL.
+    /// New pairs in these groups, which is the order of preference and that of the certificate; a group that is named
+    /// again is passed over. This takes up to 2 ms a group, or 5 ms without OpenSSL.
     ///
     /// # Errors
     /// When the cryptographic library fails.
@@ -88,11 +88,11 @@ impl StaticKeys {
             let exponents = core::iter::repeat_with(|| Exponent::draw(*group, random)).take(DRAWS);
             Ok(Arc::new(KeyPair::of_full_length(*group, exponents, Backend::default())?))
         };
-        Ok(Self { pairs: groups.iter().map(generate).collect::<Result<_, KeyingError>>()? })
+        groups.iter().map(generate).collect::<Result<Vec<_>, KeyingError>>().map(Self::of)
     }
 
     /// The pairs of private exponents that the caller keeps, so that an identity outlives the program. An
-    /// exponent has [`Group::exponent_len`] unpredictable bytes; the top bit will be set.
+    /// exponent has [`Group::exponent_len`] unpredictable bytes; the top bit will be set. The first one of a group counts.
     ///
     /// # Errors
     /// [`KeyingError::Backend`] when an exponent has another length, or when the cryptographic library fails.
@@ -104,7 +104,18 @@ impl StaticKeys {
             let exponent = Exponent::draw(*group, &mut |bytes: &mut [u8]| bytes.copy_from_slice(exponent));
             Ok(Arc::new(KeyPair::new(*group, exponent, Backend::default())?))
         };
-        Ok(Self { pairs: exponents.iter().map(pair).collect::<Result<_, _>>()? })
+        exponents.iter().map(pair).collect::<Result<Vec<_>, KeyingError>>().map(Self::of)
+    }
+
+    /// One pair for each group: certificates should have no more (RFC 7425 section 4.3.3.5).
+    fn of(all: Vec<Arc<KeyPair>>) -> Self {
+        let mut pairs: Vec<Arc<KeyPair>> = Vec::new();
+        for pair in all {
+            if pairs.iter().all(|known| known.group != pair.group) {
+                pairs.push(pair);
+            }
+        }
+        Self { pairs }
     }
 
     /// The groups, in order of preference.

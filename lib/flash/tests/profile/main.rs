@@ -4,6 +4,7 @@
 mod backends;
 mod keying;
 mod packets;
+mod rfc7425;
 mod selection;
 
 use std::sync::Arc;

@@ -81,4 +81,14 @@ mod tests {
         }
         assert!(close < 10, "{close}");
     }
+
+    #[test]
+    fn the_id_of_the_startup_session_is_given_to_nobody() {
+        for seed in 0..100 {
+            let ids = NearIds::new(&mut ChaCha20Rng::from_seed([seed; 32]));
+            let (index, generation) = ids.decode(0);
+            assert_eq!(ids.encode(Id::from_parts(index, generation)), None);
+            assert!(ids.encode(Id::from_parts(index, generation + 1)).is_some());
+        }
+    }
 }

@@ -125,15 +125,16 @@ impl Endpoint {
 
     fn on_keepalive(&mut self, now: Time, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.is_open()) else { return };
-        if now < session.life.last_sent + session.config.keepalive {
+        if now < session.life.last_sent + session.keepalive() {
             return session.arm_keepalive(now);
         }
         session.life.last_sent = now;
         session.arm_keepalive(now);
-        if !session.life.ping_outstanding {
+        // Data that is under way is answered as well as a ping would be.
+        if !session.life.ping_outstanding && session.flight.outstanding == 0 {
             session.life.ping_outstanding = true;
             session.life.waiting_since.get_or_insert(now);
-            session.timers.set_earlier(Timer::Retransmit, now + session.path.erto);
+            session.timers.set(Timer::Retransmit, now + session.path.erto);
             self.send_session_chunk(id, &Chunk::Ping(&[]));
         }
     }

@@ -258,10 +258,15 @@ impl Session {
         self.timers.set(Timer::Retransmit, patience.min(now + self.path.erto));
     }
 
+    /// The time from the last packet to a keep-alive; no shorter than the time-out (RFC 7016 section 3.5.4.1).
+    pub(crate) fn keepalive(&self) -> Duration {
+        self.config.keepalive.max(self.path.erto)
+    }
+
     /// The keep-alive falls due that long after the last packet sent; the responder lets the initiator go first.
     pub(crate) fn arm_keepalive(&mut self, now: Time) {
         let slack = if self.role == Role::Responder { self.path.mrto() } else { Duration::ZERO };
-        let at = (self.life.last_sent + self.config.keepalive + slack).max(now);
+        let at = (self.life.last_sent + self.keepalive() + slack).max(now);
         self.timers.set(Timer::Keepalive, at);
     }
 }

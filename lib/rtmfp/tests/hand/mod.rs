@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub mod flows;
+pub mod forged;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
