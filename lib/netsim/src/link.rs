@@ -1,4 +1,4 @@
-use rtmfp_base::{Ecn, Time};
+use rtmfp_base::{Counters, Ecn, Time, Visit};
 
 use crate::{Dice, Fault, Faults, LinkConfig, Loss};
 
@@ -57,6 +57,27 @@ impl LinkCounters {
         ] {
             faults.add(fault, count);
         }
+    }
+}
+
+impl Counters for LinkCounters {
+    fn visit(&self, visit: &mut Visit<'_>) {
+        visit("sent", self.sent);
+        visit("sent_bytes", self.sent_bytes);
+        visit("passed", self.passed);
+        visit("passed_bytes", self.passed_bytes);
+        visit("lost", self.lost);
+        visit("bursts", self.bursts);
+        visit("queue_drops", self.queue_drops);
+        visit("mtu_drops", self.mtu_drops);
+        visit("blocked", self.blocked);
+        visit("duplicated", self.duplicated);
+        visit("reordered", self.reordered);
+        visit("jittered", self.jittered);
+        visit("corrupted", self.corrupted);
+        visit("truncated", self.truncated);
+        visit("ce_marked", self.ce_marked);
+        visit("bleached", self.bleached);
     }
 }
 
@@ -171,6 +192,10 @@ impl Link {
     /// lose nothing.
     pub(crate) fn carry(&mut self, now: Time, len: usize) -> Option<Time> {
         (!self.blocked).then(|| self.segments.pass(now, len, self.config.rate) + self.config.delay)
+    }
+
+    pub(crate) const fn config(&self) -> &LinkConfig {
+        &self.config
     }
 
     /// Time on the wire, without anything random.
