@@ -201,6 +201,12 @@ pub enum Action {
         /// Stop.
         paused: bool,
     },
+    /// Send what [`Service::fill_stream`] still gives, then the end of the stream, and go on reading. The stream
+    /// stays until it breaks, or the service finishes or aborts it, also when the other end has ended as well.
+    EndWrite {
+        /// Which one.
+        stream: StreamId,
+    },
     /// Send what [`Service::fill_stream`] still gives, then the end of the stream.
     ///
     /// What the other end still sends is dropped: neither [`Input::Data`] nor [`Input::EndOfStream`] follows.

@@ -229,6 +229,8 @@ pub(crate) struct Sender {
     /// Bytes that the receiver has room for.
     pub(crate) credit: usize,
     pub(crate) end: SentEnd,
+    /// Whether the end is to follow what the service still has ([`Action::EndWrite`](rtmfp_base::Action::EndWrite)).
+    pub(crate) end_wanted: bool,
     next: u64,
 }
 

@@ -42,6 +42,7 @@ mod dice;
 mod event;
 mod faults;
 mod host;
+pub mod impair;
 mod link;
 mod links;
 mod nat;

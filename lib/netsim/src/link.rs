@@ -1,6 +1,5 @@
-use rtmfp_base::{Ecn, Time};
+use rtmfp_base::{Counters, Ecn, Time, Visit};
 
-use crate::event::SegmentId;
 use crate::{Dice, Fault, Faults, LinkConfig, Loss};
 
 /// What one direction of a link did with the datagrams offered to it.
@@ -61,6 +60,27 @@ impl LinkCounters {
     }
 }
 
+impl Counters for LinkCounters {
+    fn visit(&self, visit: &mut Visit<'_>) {
+        visit("sent", self.sent);
+        visit("sent_bytes", self.sent_bytes);
+        visit("passed", self.passed);
+        visit("passed_bytes", self.passed_bytes);
+        visit("lost", self.lost);
+        visit("bursts", self.bursts);
+        visit("queue_drops", self.queue_drops);
+        visit("mtu_drops", self.mtu_drops);
+        visit("blocked", self.blocked);
+        visit("duplicated", self.duplicated);
+        visit("reordered", self.reordered);
+        visit("jittered", self.jittered);
+        visit("corrupted", self.corrupted);
+        visit("truncated", self.truncated);
+        visit("ce_marked", self.ce_marked);
+        visit("bleached", self.bleached);
+    }
+}
+
 /// Why a datagram does not pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Dropped {
@@ -73,6 +93,8 @@ pub(crate) enum Dropped {
 /// When a datagram reaches the other end, and its copy if there is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passage {
+    /// How many of its bytes do.
+    pub(crate) len: usize,
     pub(crate) at: Time,
     pub(crate) copy_at: Option<Time>,
 }
@@ -89,8 +111,6 @@ pub(crate) struct Link {
     /// Jitter does not let a datagram arrive before this.
     last_arrival: Time,
     blocked: bool,
-    /// Stream segments that wait for the end of the blockade: streams lose nothing.
-    parked: Vec<SegmentId>,
     pub(crate) counters: LinkCounters,
 }
 
@@ -104,7 +124,6 @@ impl Link {
             segments: Clock::default(),
             last_arrival: Time::ZERO,
             blocked: false,
-            parked: Vec::new(),
             counters: LinkCounters::default(),
         }
     }
@@ -123,19 +142,13 @@ impl Link {
         self.blocked = true;
     }
 
-    /// Lets traffic pass again; gives the segments that waited.
-    pub(crate) fn unblock(&mut self) -> Vec<SegmentId> {
+    /// Lets traffic pass again.
+    pub(crate) fn unblock(&mut self) {
         self.blocked = false;
-        core::mem::take(&mut self.parked)
     }
 
     /// Takes a datagram in, may damage and mark it, and says when it arrives.
-    pub(crate) fn offer(
-        &mut self,
-        now: Time,
-        ecn: &mut Ecn,
-        bytes: &mut Vec<u8>,
-    ) -> Result<Passage, Dropped> {
+    pub(crate) fn offer(&mut self, now: Time, ecn: &mut Ecn, bytes: &mut [u8]) -> Result<Passage, Dropped> {
         self.counters.sent += 1;
         self.counters.sent_bytes += bytes.len() as u64;
         if self.blocked {
@@ -165,23 +178,24 @@ impl Link {
             self.counters.lost += 1;
             return Err(Dropped::Lost);
         }
-        self.damage(bytes);
+        let len = self.damage(bytes);
         let at = self.travel(left);
         let copy_at = self.dice.chance(self.config.duplicate).then(|| self.travel(left));
         let copies = u64::from(copy_at.is_some());
         self.counters.duplicated += copies;
         self.counters.passed += 1 + copies;
-        self.counters.passed_bytes += (1 + copies) * bytes.len() as u64;
-        Ok(Passage { at, copy_at })
+        self.counters.passed_bytes += (1 + copies) * len as u64;
+        Ok(Passage { len, at, copy_at })
     }
 
-    /// Takes a segment of a byte stream in. `None`: it has to wait for [`Link::unblock`].
-    pub(crate) fn carry(&mut self, now: Time, id: SegmentId, len: usize) -> Option<Time> {
-        if self.blocked {
-            self.parked.push(id);
-            return None;
-        }
-        Some(self.segments.pass(now, len, self.config.rate) + self.config.delay)
+    /// Takes a segment of a byte stream in. `None`: it has to wait until the link is no longer blocked, for streams
+    /// lose nothing.
+    pub(crate) fn carry(&mut self, now: Time, len: usize) -> Option<Time> {
+        (!self.blocked).then(|| self.segments.pass(now, len, self.config.rate) + self.config.delay)
+    }
+
+    pub(crate) const fn config(&self) -> &LinkConfig {
+        &self.config
     }
 
     /// Time on the wire, without anything random.
@@ -209,7 +223,8 @@ impl Link {
         }
     }
 
-    fn damage(&mut self, bytes: &mut Vec<u8>) {
+    /// Changes a datagram, and says how much of it stays.
+    fn damage(&mut self, bytes: &mut [u8]) -> usize {
         let len = bytes.len() as u64;
         if self.dice.chance(self.config.corrupt) {
             self.counters.corrupted += 1;
@@ -224,8 +239,9 @@ impl Link {
         if len > 1 && self.dice.chance(self.config.truncate) {
             self.counters.truncated += 1;
             // Datagrams are never empty.
-            bytes.truncate(self.dice.below(len).max(1) as usize);
+            return self.dice.below(len).max(1) as usize;
         }
+        bytes.len()
     }
 
     /// When what leaves the queue at `left` arrives.

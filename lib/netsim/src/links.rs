@@ -1,5 +1,8 @@
 use std::collections::BTreeMap;
 
+use rtmfp_base::Time;
+
+use crate::event::SegmentId;
 use crate::link::Link;
 use crate::path::{Node, Path, Place, Route, Stage};
 use crate::{Dice, Faults, LinkConfig};
@@ -18,6 +21,8 @@ struct Placed {
     link: Link,
     /// Whether it has a configuration of its own.
     own: bool,
+    /// Segments of byte streams that wait for the end of a blockade.
+    parked: Vec<SegmentId>,
 }
 
 impl Links {
@@ -57,11 +62,40 @@ impl Links {
         &mut self.placed(Place::Between(Route { from, to })).link
     }
 
+    /// Ends a blockade; gives the segments that waited for it.
+    pub(crate) fn unblock(&mut self, from: Node, to: Node) -> Vec<SegmentId> {
+        let placed = self.placed(Place::Between(Route { from, to }));
+        placed.link.unblock();
+        core::mem::take(&mut placed.parked)
+    }
+
     /// The link at a stage of a path, if there is one.
     pub(crate) fn at(&mut self, path: Path, stage: Stage) -> Option<&mut Link> {
+        self.placed_at(path, stage).map(|placed| &mut placed.link)
+    }
+
+    /// Has the link at a stage of a path, if there is one, carry a segment of a byte stream; says when it arrives,
+    /// if it does not have to wait.
+    pub(crate) fn carry(
+        &mut self,
+        now: Time,
+        path: Path,
+        stage: Stage,
+        id: SegmentId,
+        len: usize,
+    ) -> Option<Option<Time>> {
+        let placed = self.placed_at(path, stage)?;
+        let at = placed.link.carry(now, len);
+        if at.is_none() {
+            placed.parked.push(id);
+        }
+        Some(at)
+    }
+
+    fn placed_at(&mut self, path: Path, stage: Stage) -> Option<&mut Placed> {
         match path.place(stage)? {
-            place @ Place::Between(_) => Some(&mut self.placed(place).link),
-            place => self.links.get_mut(&place).map(|placed| &mut placed.link),
+            place @ Place::Between(_) => Some(self.placed(place)),
+            place => self.links.get_mut(&place),
         }
     }
 
@@ -83,7 +117,7 @@ impl Links {
                     (config, dice(*seed, DiceOf::Between, from.number(), to.number()))
                 }
             };
-            Placed { link: Link::new(config, dice), own: false }
+            Placed { link: Link::new(config, dice), own: false, parked: Vec::new() }
         })
     }
 }

@@ -225,6 +225,7 @@ impl Host {
             Action::StreamDscp { stream, dscp } => self.streams.set_dscp(stream, dscp),
             Action::WantWrite { stream } => self.streams.want_write(run_loop, stream),
             Action::PauseRead { stream, paused } => self.streams.pause_read(run_loop, stream, paused),
+            Action::EndWrite { stream } => self.streams.end_write(run_loop, stream),
             Action::Finish { stream } => self.finish(run_loop, stream),
             Action::Abort { stream } => self.streams.abort(run_loop, stream),
             Action::Resolve { name, host, port } => self.resolve(run_loop, name, host, port),

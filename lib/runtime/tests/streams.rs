@@ -51,6 +51,43 @@ fn counter(report: &rtmfp_runtime::Report, name: &str) -> u64 {
 }
 
 #[test]
+fn a_stream_whose_writing_has_ended_is_read_on_until_it_is_finished() {
+    let (ready, is_ready) = channel();
+    let (seen, has_seen) = channel();
+    let handle = start(Config::default(), move |out| {
+        out.listen();
+        move |out: &mut Out, _, input: Input<'_>| match input {
+            Input::ListenReady { result, .. } => ready.send(result.unwrap()).unwrap(),
+            Input::Accepted { stream, .. } => {
+                out.write(stream, &[7; 100_000]);
+                out.act(Action::EndWrite { stream });
+            }
+            Input::Data { bytes, .. } => seen.send(String::from_utf8(bytes.to_vec()).unwrap()).unwrap(),
+            Input::EndOfStream { stream } => {
+                seen.send("end".to_owned()).unwrap();
+                out.act(Action::Finish { stream });
+            }
+            Input::Closed { error, .. } => seen.send(format!("{error:?}")).unwrap(),
+            Input::Stop => out.finished(),
+            _ => {}
+        }
+    });
+    let mut stream = connect(is_ready.recv_timeout(GUARD).unwrap());
+    let mut read = Vec::new();
+    stream.read_to_end(&mut read).unwrap();
+    assert!(read == [7; 100_000]);
+    for word in ["one", "two"] {
+        stream.write_all(word.as_bytes()).unwrap();
+        assert_eq!(has_seen.recv_timeout(GUARD).unwrap(), word);
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(has_seen.recv_timeout(GUARD).unwrap(), "end");
+    assert_eq!(has_seen.recv_timeout(GUARD).unwrap(), "None");
+    handle.stop();
+    handle.join().unwrap();
+}
+
+#[test]
 fn ten_megabytes_come_back_whole_to_a_slow_reader() {
     const LEN: usize = 10_000_000;
     let (handle, address, closed) = echo(Config::default(), |_, _| {});

@@ -94,6 +94,7 @@ impl Network {
             Action::StreamDscp { .. } => {}
             Action::WantWrite { stream } => self.want_write(id, stream),
             Action::PauseRead { stream, paused } => self.pause_read(id, stream, paused),
+            Action::EndWrite { stream } => self.end_write(id, stream),
             Action::Finish { stream } => self.finish(id, stream),
             Action::Abort { stream } => self.abort(id, stream),
             Action::Resolve { name, host, port } => {

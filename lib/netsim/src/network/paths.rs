@@ -65,7 +65,7 @@ impl Network {
 
     /// Ends [`Network::block`].
     pub fn unblock(&mut self, from: impl Into<Node>, to: impl Into<Node>) {
-        for segment in self.links.between(from.into(), to.into()).unblock() {
+        for segment in self.links.unblock(from.into(), to.into()) {
             self.segment_waited(segment, Stage::Between);
         }
         self.find_cuts();
@@ -147,6 +147,7 @@ impl Network {
             };
             match link.offer(now, &mut packet.ecn, &mut packet.bytes) {
                 Ok(passage) => {
+                    packet.bytes.truncate(passage.len);
                     if let Some(at) = passage.copy_at {
                         let mut bytes = self.buffer();
                         bytes.extend_from_slice(&packet.bytes);
@@ -172,8 +173,8 @@ impl Network {
         let (path, len, now) = (segment.path, segment.content.len(), self.now);
         while stage != Stage::Arrived {
             let next = stage.next();
-            if let Some(link) = self.links.at(path, stage) {
-                if let Some(at) = link.carry(now, id, len) {
+            if let Some(carried) = self.links.carry(now, path, stage, id, len) {
+                if let Some(at) = carried {
                     self.queue.push(at, Event::Segment(id, next));
                 }
                 return;

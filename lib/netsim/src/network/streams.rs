@@ -69,6 +69,14 @@ impl Network {
         }
     }
 
+    pub(super) fn end_write(&mut self, id: HostId, stream: StreamId) {
+        let Some((conn, side)) = self.stream(id, stream) else { return };
+        if let Some(end) = self.end_mut(conn, side) {
+            end.sender.end_wanted = true;
+        }
+        self.want_write(id, stream);
+    }
+
     pub(super) fn finish(&mut self, id: HostId, stream: StreamId) {
         let Some((conn, side)) = self.stream(id, stream) else { return };
         let Some(end) = self.end_mut(conn, side) else { return };
@@ -269,15 +277,21 @@ impl Network {
         }
     }
 
-    /// Has the end follow if the service gave all of a stream that is being finished.
+    /// Has the end follow if the service gave all of a stream that is being finished, or has its writing ended.
     fn shut_down(&mut self, id: ConnId, side: Side) {
         let until = self.now + self.config.streams.close_timeout;
         let Some(end) = self.end_mut(id, side) else { return };
-        if end.sender.wanted || !matches!(end.finish, Finish::Flushing(_)) {
+        let finishing = matches!(end.finish, Finish::Flushing(_));
+        if end.sender.wanted || !(finishing || end.sender.end_wanted) {
+            return;
+        }
+        if end.sender.end == SentEnd::No {
+            end.sender.end = SentEnd::Due;
+        }
+        if !finishing {
             return;
         }
         end.finish = Finish::Closing(until);
-        end.sender.end = SentEnd::Due;
         if end.receiver.ended {
             self.close(id, side);
         }

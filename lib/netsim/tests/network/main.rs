@@ -5,6 +5,8 @@ mod clocks;
 mod datagrams;
 mod faults;
 mod hosts;
+mod impair_streams;
+mod impair_udp;
 mod links;
 mod nat_streams;
 mod nats;

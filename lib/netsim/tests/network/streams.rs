@@ -74,6 +74,34 @@ fn an_echo_over_a_stream_ends_in_order_on_both_sides() {
 }
 
 #[test]
+fn a_stream_whose_writing_has_ended_is_read_on_until_it_is_finished() {
+    let (mut network, a, b) = network(Config::default(), Probe::default());
+    connect(&mut network, a);
+    probe(&mut network, a).write(OUT, b"question");
+    act(&mut network, a, Action::EndWrite { stream: OUT });
+    network.run_for(SECOND);
+    let server = network.peek::<Probe>(b);
+    assert_eq!(server.received(IN), b"question");
+    assert!(server.saw(&Seen::EndOfStream(IN)));
+    let answer = pattern(100_000);
+    probe(&mut network, b).write(IN, &answer);
+    act(&mut network, b, Action::EndWrite { stream: IN });
+    network.run_for(SECOND);
+    let client = network.peek::<Probe>(a);
+    assert!(client.received(OUT) == answer);
+    assert!(client.saw(&Seen::EndOfStream(OUT)));
+    network.run_for(SECOND);
+    for (host, stream) in [(a, OUT), (b, IN)] {
+        assert!(!network.peek::<Probe>(host).saw(&Seen::Closed(stream, None)));
+        act(&mut network, host, Action::Finish { stream });
+    }
+    assert!(network.run_until_idle(SECOND));
+    for (host, stream) in [(a, OUT), (b, IN)] {
+        assert!(network.peek::<Probe>(host).saw(&Seen::Closed(stream, None)));
+    }
+}
+
+#[test]
 fn a_finished_stream_drops_what_arrives_and_waits_a_while_for_the_other_end() {
     let (mut network, a, b) = network(Config::default(), Probe::default());
     connect(&mut network, a);

@@ -64,6 +64,8 @@ struct Stream {
     read_paused: bool,
     read_ended: bool,
     wants_write: bool,
+    /// Whether the end is to follow what the service still has.
+    write_end: WriteEnd,
     /// What the service gave and the system has not taken, from `written` on.
     pending: Vec<u8>,
     written: usize,
@@ -86,6 +88,17 @@ enum Phase {
     Flushing,
     /// All is written and the other end knows; it has yet to close.
     Closing,
+}
+
+/// How far [`Action::EndWrite`](rtmfp_base::Action::EndWrite) has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum WriteEnd {
+    /// Nobody asked for it.
+    No,
+    /// The service may still have bytes.
+    Wanted,
+    /// The other end has been told.
+    Sent,
 }
 
 /// Whether a stream goes on after some step; the error it ended with, if any.
@@ -113,6 +126,14 @@ impl Stream {
         self.pending.clear();
         self.written = 0;
         Ok(true)
+    }
+
+    /// Tells the other end, once, that no more comes.
+    fn tell_end(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.write_end, WriteEnd::Sent) {
+            WriteEnd::Sent => Ok(()),
+            WriteEnd::No | WriteEnd::Wanted => self.socket.shutdown(Shutdown::Write),
+        }
     }
 
     /// Whether bytes were sent before the stream broke that somebody wants.
@@ -204,6 +225,7 @@ impl Streams {
             read_paused: false,
             read_ended: false,
             wants_write: false,
+            write_end: WriteEnd::No,
             pending: Vec::new(),
             written: 0,
             write_error: None,
@@ -245,6 +267,15 @@ impl Streams {
         }
     }
 
+    pub(super) fn end_write(&mut self, run_loop: &mut RunLoop<Host>, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && stream.write_end == WriteEnd::No
+        {
+            stream.write_end = WriteEnd::Wanted;
+            self.want_write(run_loop, id);
+        }
+    }
+
     pub(super) fn pause_read(&mut self, run_loop: &mut RunLoop<Host>, id: StreamId, paused: bool) {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.read_paused = paused;
@@ -257,7 +288,7 @@ impl Streams {
     /// Tells the other end that no more comes, and gives it some time to close as well.
     fn shut_down(&mut self, run_loop: &mut RunLoop<Host>, id: StreamId) -> Step {
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
-        stream.socket.shutdown(Shutdown::Write).map_err(Some)?;
+        stream.tell_end().map_err(Some)?;
         if stream.read_ended {
             return Err(None);
         }
@@ -459,8 +490,9 @@ impl Host {
             stream.wants_write = !stream.pending.is_empty();
             self.plan_turn(run_loop);
         }
-        match self.streams.streams.get(&id) {
+        match self.streams.streams.get_mut(&id) {
             Some(stream) if stream.phase == Phase::Flushing => self.streams.shut_down(run_loop, id),
+            Some(stream) if stream.write_end == WriteEnd::Wanted => stream.tell_end().map_err(Some),
             _ => Ok(()),
         }
     }
