@@ -8,6 +8,7 @@ mod hello;
 mod identity;
 mod initiator;
 mod interfaces;
+mod introduce;
 mod jobs;
 mod mobility;
 mod near_id;
@@ -31,6 +32,7 @@ pub use demux::{Disposition, DropReason};
 pub use handles::{RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
 pub(crate) use initiator::Opening;
 pub(crate) use interfaces::Reach;
+pub use introduce::IntroduceError;
 pub use receipts::{Receipt, WriteChain};
 pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, Stats};
 
@@ -100,6 +102,7 @@ pub struct Endpoint {
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
     unproven: unproven::Unproven,
+    introductions: introduce::Introductions,
     near_ids: near_id::NearIds,
     paths: mobility::Paths,
     critical: Critical,
@@ -155,6 +158,7 @@ impl Endpoint {
         config.session.normalize();
         let mut rng = ChaCha20Rng::from_seed(seed);
         let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
+        let introductions = introduce::Introductions::new(&config.limits.hellos);
         let near_ids = near_id::NearIds::new(&mut rng);
         let mut secret = [0; 32];
         rng.fill_bytes(&mut secret);
@@ -173,6 +177,7 @@ impl Endpoint {
             jobs: jobs::Jobs::default(),
             hellos,
             unproven: unproven::Unproven::default(),
+            introductions,
             near_ids,
             paths,
             critical: Critical::default(),
@@ -241,6 +246,7 @@ impl Endpoint {
                 }
                 self.offered = Some(flow);
             }
+            self.introductions.polled(&event);
             return Some(event);
         }
         self.shut_down_event()
