@@ -35,6 +35,12 @@ pub struct Config {
     /// Give up opening a session so long after the network has said of every address that nobody is there. Anybody can
     /// forge that, so an answer needs its time. [`Duration::MAX`]: it is not listened to.
     pub unreachable_timeout: Duration,
+    /// Whether a Redirect, or a forwarded hello, from a public address may have hellos and answers to them sent to
+    /// private ones: of a local network (RFC 1918, RFC 4193), a link or a provider's customers (RFC 6598). Those
+    /// from a private address always may. Two peers behind one NAT box that an introducer on the Internet has introduced
+    /// need it, unless the box takes packets from inside to its own public address; but it also lets the introducer
+    /// have its clients knock at any host of their local networks.
+    pub private_redirects: bool,
     /// Bytes that a new sending flow takes before it is no longer writable (advice, not a limit).
     pub send_capacity: usize,
     /// Bytes that a new receiving flow advertises room for.
@@ -51,11 +57,25 @@ impl Default for Config {
             congestion: congestion::rfc7016,
             open_timeout: Duration::from_secs(95),
             unreachable_timeout: Duration::from_secs(1),
+            private_redirects: false,
             send_capacity: 65_536,
             receive_capacity: 65_536,
             max_message: 65_536,
         }
     }
+}
+
+/// What is done with a hello that the far end of a session has forwarded (RFC 7016 section 3.5.1.1.2). The far end is
+/// trusted to name the address of somebody who asked for it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum FIHelloMode {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// The initiator gets an RHello, as if its hello had come by itself.
+    RHello,
+    /// The initiator gets an Implied Redirect, and has to send its hello here.
+    Redirect,
 }
 
 /// Settings of a session.
@@ -75,6 +95,8 @@ pub struct SessionConfig {
     /// Take it for congestion when packets wait this long in queues: half of it begins to slow bulk data down, and
     /// reaching it counts as a loss. `None`: only losses and marks count, and where queues are long they get full.
     pub congestion_delay: Option<Duration>,
+    /// What to do with hellos that the far end forwards.
+    pub fihello: FIHelloMode,
     /// Bytes of received messages and fragments that all its flows may hold together; to complete a message, one flow at
     /// a time may hold as much as a message may have beyond that.
     pub receive_limit: usize,
@@ -129,6 +151,7 @@ impl Default for SessionConfig {
             idle_limit: Duration::from_secs(300),
             dscp: 0,
             congestion_delay: Some(Duration::from_millis(100)),
+            fihello: FIHelloMode::Ignore,
             receive_limit: 192 * 1024,
             overhead_limit: 192 * 1024,
             max_packet: 1408,
@@ -162,6 +185,8 @@ pub struct Limits {
     pub early_packets: usize,
     /// Candidate addresses that an opening session learns from Redirects.
     pub redirect_addresses: usize,
+    /// Events about hellos for others that wait to be polled.
+    pub watched_hellos: usize,
     /// Packets queued that others ask for or that are repeated anyway (hellos, keying, ping replies).
     pub control_queue: usize,
     /// Ping replies of a session a second.
@@ -191,6 +216,7 @@ impl Default for Limits {
             send_queue: 32 * 1024 * 1024,
             early_packets: 18,
             redirect_addresses: 24,
+            watched_hellos: 256,
             control_queue: 1024,
             pings_per_second: 20,
             mobility_checks: 1000,
@@ -215,6 +241,10 @@ pub struct HelloLimits {
     pub short_total: (u32, u32),
     /// The same, each prefix.
     pub short_prefix: (u32, u32),
+    /// Answers to hellos that others forward, to all addresses together.
+    pub forwarded_total: (u32, u32),
+    /// The same, to each /24 or /56 prefix.
+    pub forwarded_prefix: (u32, u32),
     /// Prefixes remembered; beyond, all new ones share one bucket.
     pub prefixes: usize,
 }
@@ -227,6 +257,8 @@ impl Default for HelloLimits {
             prefix: (256, 100),
             short_total: (100, 100),
             short_prefix: (20, 5),
+            forwarded_total: (256, 100),
+            forwarded_prefix: (20, 10),
             prefixes: 4096,
         }
     }

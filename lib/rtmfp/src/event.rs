@@ -1,9 +1,9 @@
 //! What an endpoint tells its application.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use rtmfp_base::{InterfaceId, ReceiptId, Tag};
+use rtmfp_base::{InterfaceId, ReceiptId, RecvMeta, Tag};
 
 use crate::{RecvFlowId, SendFlowId, SessionId};
 
@@ -116,8 +116,55 @@ pub enum Event {
         /// It was delivered whole; otherwise it was abandoned.
         delivered: bool,
     },
+    /// While [watching](crate::Endpoint::set_watch_hellos): an IHello that selects somebody else. A redirector answers it by
+    /// [`send_redirect`](crate::Endpoint::send_redirect), a forwarder sends it on by
+    /// [`forward_ihello`](crate::SessionRef::forward_ihello).
+    UnmatchedIHello {
+        /// Whom the initiator wants to talk with: its Endpoint Discriminator.
+        epd: Bytes,
+        /// What an answer has to echo.
+        tag: Bytes,
+        /// The initiator's address. It is not proved.
+        from: SocketAddr,
+        /// The way it came; none when a forwarder sent it.
+        via: Option<Via>,
+    },
+    /// While [watching](crate::Endpoint::set_watch_hellos): an RHello that no opening session waits for; the answer to
+    /// [`send_ihello`](crate::Endpoint::send_ihello), perhaps.
+    UnmatchedRHello {
+        /// The tag of the hello that it answers.
+        tag: Bytes,
+        /// The responder's certificate. It is not proved.
+        certificate: Bytes,
+        /// Where it came from.
+        from: SocketAddr,
+        /// The way it came.
+        via: Via,
+    },
     /// After `shutdown`: no session is left.
     ShutDown,
+}
+
+/// The near end of a datagram's way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Via {
+    /// The interface.
+    pub interface: InterfaceId,
+    /// The local address of the host, where the interface has several.
+    pub src_ip: Option<IpAddr>,
+}
+
+impl From<InterfaceId> for Via {
+    fn from(interface: InterfaceId) -> Self {
+        Self { interface, src_ip: None }
+    }
+}
+
+/// The way back.
+impl From<&RecvMeta> for Via {
+    fn from(meta: &RecvMeta) -> Self {
+        Self { interface: meta.interface, src_ip: meta.dst_ip }
+    }
 }
 
 /// Why a session ended.

@@ -20,14 +20,14 @@ mod send;
 mod session;
 
 pub use config::{
-    Config, HelloLimits, Limits, MAX_FRAGMENT, MAX_METADATA, MAX_PACKET, MAX_STARTUP_PACKET, MOST_PACKET,
-    Mobility, SessionConfig,
+    Config, FIHelloMode, HelloLimits, Limits, MAX_FRAGMENT, MAX_METADATA, MAX_PACKET, MAX_STARTUP_PACKET,
+    MOST_PACKET, Mobility, SessionConfig,
 };
 pub use endpoint::{
-    Disposition, DropReason, Endpoint, FlowSpec, Holdings, OpenFlowError, Receipt, RecvFlowCounters,
-    RecvFlowRef, SendFlowCounters, SendFlowRef, SessionInfo, SessionRef, Shutdown, Stats, TimeoutReason,
-    WriteChain, WriteError,
+    Disposition, DropReason, Endpoint, FlowSpec, Holdings, IntroduceError, OpenFlowError, Receipt,
+    RecvFlowCounters, RecvFlowRef, SendFlowCounters, SendFlowRef, SessionInfo, SessionRef, Shutdown, Stats,
+    TimeoutReason, WriteChain, WriteError,
 };
-pub use event::{CloseReason, Event};
+pub use event::{CloseReason, Event, Via};
 pub use ids::{Priority, RecvFlowId, RecvFlowKind, SendFlowId, SendFlowKind, SessionId, SessionKind};
 pub use recv::{ReceiveOrder, Received};

@@ -113,7 +113,7 @@ impl Endpoint {
                     greeted = true;
                     ours |= self.on_iikeying(now, meta, len, &keying);
                 }
-                Ok(Chunk::RHello(hello)) => ours |= self.on_rhello(now, meta, &hello),
+                Ok(Chunk::RHello(hello)) => ours |= self.on_rhello(now, meta, len, &hello),
                 Ok(Chunk::Redirect(redirect)) => ours |= self.on_redirect(now, meta, &redirect),
                 Ok(_) => {}
                 Err(_) => self.stats.malformed_chunks += 1,
@@ -262,6 +262,7 @@ impl Endpoint {
                     pinged = true;
                     self.on_ping(now, id, message);
                 }
+                (Ok(Chunk::FIHello(hello)), true) => self.on_fihello(now, id, &hello),
                 (Ok(Chunk::PingReply(message)), true) => {
                     session.life.ping_outstanding = false;
                     session.life.waiting_since = None;

@@ -2,6 +2,8 @@
 
 mod measures;
 
+mod introduce;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -218,7 +220,7 @@ impl SendFlowRef<'_> {
     /// Adds an address to look for the far end at, while the session is opening.
     pub fn add_candidate(&mut self, now: Time, to: SocketAddr) {
         if let Some(session) = self.flow().and_then(|flow| flow.session) {
-            self.endpoint.add_candidate(now, session, to, false);
+            self.endpoint.add_candidate(now, session, to, now, false);
         }
     }
 

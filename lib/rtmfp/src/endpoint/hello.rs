@@ -14,7 +14,7 @@ use crate::config::{HelloLimits, MAX_STARTUP_PACKET};
 use crate::wire::{Chunk, IHello, RHello};
 
 /// Packet header and front matter of a startup packet.
-const STARTUP_OVERHEAD: usize = 8;
+pub(super) const STARTUP_OVERHEAD: usize = 8;
 /// Old secrets are good for one more period, longer than a cookie lives.
 const ROTATION: Duration = Duration::from_secs(120);
 /// An answer may be so many times as long as the hello before the hello counts as a short one.
@@ -72,7 +72,7 @@ fn new_cookies(rng: &mut ChaCha20Rng) -> Cookies {
 
 /// A rate for all, and one for each prefix.
 #[derive(Debug)]
-struct Limiter {
+pub(crate) struct Limiter {
     total: TokenBucket,
     rate: (u32, u32),
     prefixes: HashMap<Prefix, TokenBucket>,
@@ -83,7 +83,7 @@ struct Limiter {
 }
 
 impl Limiter {
-    fn new(total: (u32, u32), prefix: (u32, u32), capacity: usize) -> Self {
+    pub(crate) fn new(total: (u32, u32), prefix: (u32, u32), capacity: usize) -> Self {
         Self {
             total: TokenBucket::new(total.0, total.1),
             rate: prefix,
@@ -94,7 +94,7 @@ impl Limiter {
         }
     }
 
-    fn take(&mut self, now: Time, from: IpAddr) -> bool {
+    pub(crate) fn take(&mut self, now: Time, from: IpAddr) -> bool {
         let prefix = Prefix::from(from);
         let known = self.prefixes.contains_key(&prefix);
         if !known && self.prefixes.len() >= self.capacity && now.since(self.swept) >= SWEEP {
@@ -127,29 +127,38 @@ impl From<IpAddr> for Prefix {
 impl Endpoint {
     /// Answers an IHello that selects this end by an RHello. Answers whether it does.
     pub(super) fn on_ihello(&mut self, now: Time, meta: &RecvMeta, len: usize, hello: &IHello<'_>) -> bool {
-        if !self.accepting {
-            return false;
-        }
         if !self.profile.selects_near(hello.epd) {
             self.stats.unselected_hellos += 1;
-            return false;
-        }
-        let certificate = self.profile.certificate();
-        let blank = RHello { tag_echo: hello.tag, cookie: &[0; cookie::LEN], certificate };
-        let chunk_len = Chunk::RHello(blank).encoded_len();
-        if chunk_len + STARTUP_OVERHEAD > MAX_STARTUP_PACKET || !self.may_answer(now, meta, len, chunk_len) {
-            return true;
+            return self.on_unmatched_ihello(now, meta, len, hello);
         }
         if !self.accepting {
-            return true;
+            return false;
         }
-        let (cookies, _) = self.hellos.cookies(&mut self.rng, now);
-        let cookie = cookies.make(&*self.profile, now, meta.from);
-        let certificate = self.profile.certificate();
-        let mut chunk = Vec::with_capacity(chunk_len);
-        Chunk::RHello(RHello { tag_echo: hello.tag, cookie: &cookie, certificate }).write(&mut chunk);
-        self.send_startup(meta, meta.from, 0, chunk);
+        if self.fits_rhello(hello.tag) && self.may_answer(now, meta, len, self.rhello_len(hello.tag)) {
+            let chunk = self.rhello(now, hello.tag, meta.from);
+            self.send_startup(meta, meta.from, 0, chunk);
+        }
         true
+    }
+
+    fn rhello_len(&self, tag: &[u8]) -> usize {
+        let certificate = self.profile.certificate();
+        Chunk::RHello(RHello { tag_echo: tag, cookie: &[0; cookie::LEN], certificate }).encoded_len()
+    }
+
+    /// Whether a packet has room for the answer to a hello with this tag.
+    pub(super) fn fits_rhello(&self, tag: &[u8]) -> bool {
+        self.rhello_len(tag) + STARTUP_OVERHEAD <= MAX_STARTUP_PACKET
+    }
+
+    /// The answer to a hello, good for an address.
+    pub(super) fn rhello(&mut self, now: Time, tag: &[u8], to: SocketAddr) -> Vec<u8> {
+        let (cookies, _) = self.hellos.cookies(&mut self.rng, now);
+        let cookie = cookies.make(&*self.profile, now, to);
+        let certificate = self.profile.certificate();
+        let mut chunk = Vec::with_capacity(self.rhello_len(tag));
+        Chunk::RHello(RHello { tag_echo: tag, cookie: &cookie, certificate }).write(&mut chunk);
+        chunk
     }
 
     /// Whether the rates let a datagram from an address that is not proved be answered by a chunk.
@@ -173,12 +182,15 @@ impl Endpoint {
     }
 
     /// Queues a packet if there is room: one that others ask for, or that is repeated until it is answered.
-    pub(super) fn queue_control(&mut self, packet: ControlPacket) {
-        if self.control.len() < self.config.limits.control_queue {
+    /// Answers whether there was.
+    pub(super) fn queue_control(&mut self, packet: ControlPacket) -> bool {
+        let room = self.control.len() < self.config.limits.control_queue;
+        if room {
             self.control.push(packet);
         } else {
             self.stats.limited_control += 1;
         }
+        room
     }
 }
 

@@ -204,11 +204,18 @@ impl Endpoint {
 
     /// Files a session under the address and the identity of its far end, anew when it has moved. Answers the one that
     /// was there before.
-    pub(super) fn file_session(&mut self, id: SessionId) -> Option<SessionId> {
+    fn file_session(&mut self, id: SessionId) -> Option<SessionId> {
         self.unfile_session(id);
         let session = self.sessions.get_mut(id)?;
         session.filed_at = Some(session.path.to);
         self.index.by_far.insert((session.path.to, session.epd.clone()), id)
+    }
+
+    /// The far end of a session is somewhere else now.
+    pub(super) fn refile_session(&mut self, now: Time, id: SessionId) {
+        if let Some(other) = self.file_session(id) {
+            self.challenge(now, other);
+        }
     }
 
     /// Takes a session out of where it is filed.

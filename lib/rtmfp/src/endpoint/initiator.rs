@@ -1,6 +1,6 @@
 //! Opening a session as initiator (RFC 7016 section 3.5.1.1.1).
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -22,6 +22,9 @@ const MAX_CONCLUSIONS: u8 = 8;
 
 /// Room in a keying packet for all that is neither cookie nor certificate: component, signature, headers.
 const KEYING_RESERVE: usize = 1280;
+
+/// Between the first hellos to several ports of a host that a Redirect named.
+const SPACING: Duration = Duration::from_millis(100);
 
 /// No packet of an open session is longer: a clear packet, its authentication code, and what another implementation
 /// may add.
@@ -123,14 +126,6 @@ impl Opening {
     }
 }
 
-/// Whether a Redirect from `from` may name an address: none that leads to many hosts, and none of this host itself
-/// unless it comes from there.
-fn may_be_named(ip: IpAddr, from: IpAddr) -> bool {
-    let (ip, from) = (ip.to_canonical(), from.to_canonical());
-    let many = ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    !many && (!ip.is_loopback() || from.is_loopback())
-}
-
 impl Endpoint {
     /// A new initiator session, without candidates yet.
     pub(super) fn begin_opening(&mut self, now: Time, epd: Bytes) -> Result<SessionId, OpenFlowError> {
@@ -184,27 +179,38 @@ impl Endpoint {
         None
     }
 
-    /// Adds a place to look for the far end of an opening session.
-    pub(super) fn add_candidate(&mut self, now: Time, id: SessionId, to: SocketAddr, learned: bool) {
+    /// Adds a place to look for the far end of an opening session, from a time on.
+    pub(super) fn add_candidate(
+        &mut self,
+        now: Time,
+        id: SessionId,
+        to: SocketAddr,
+        at: Time,
+        learned: bool,
+    ) {
         let limit = self.config.limits.redirect_addresses;
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.state == State::Hello) else { return };
         let Some(opening) = &mut session.opening else { return };
-        let known = opening.candidates.iter().any(|candidate| candidate.to == to);
-        if known
-            || to.port() == 0
-            || to.ip().to_canonical().is_unspecified()
-            || (learned && opening.learned >= limit)
-        {
+        let ip = to.ip().to_canonical();
+        let same_host = opening.candidates.iter().filter(|known| known.to.ip().to_canonical() == ip);
+        let ports: Vec<u16> = same_host.map(|known| known.to.port()).collect();
+        if ports.contains(&to.port()) || to.port() == 0 || ip.is_unspecified() {
             return;
         }
+        if learned && opening.learned >= limit {
+            self.stats.limited_addresses += 1;
+            return;
+        }
+        // A redirector can't have one host get many hellos at once.
+        let at = if learned { at + SPACING * ports.len() as u32 } else { at };
         opening.learned += usize::from(learned);
         opening.candidates.push(Candidate {
             to,
-            retry: Retry::new(now),
+            retry: Retry::new(at),
             unreachable: Vec::new(),
             is_unreachable: false,
         });
-        session.timers.set(Timer::Startup, now);
+        session.timers.set_earlier(Timer::Startup, at);
         self.touch(now, id);
     }
 
@@ -227,7 +233,8 @@ impl Endpoint {
                 let next = opening.candidates.iter().map(|candidate| candidate.retry.at).min();
                 session.timers.set(Timer::Startup, next.unwrap_or(Time::MAX));
                 for to in due {
-                    self.send_hello(to, &chunk);
+                    // A packet that can't be sent is repeated as one that was lost.
+                    let _ = self.send_everywhere(to, &chunk);
                 }
             }
             State::Keying => {
@@ -253,19 +260,6 @@ impl Endpoint {
         }
     }
 
-    /// Sends a hello from every interface of the address's family.
-    fn send_hello(&mut self, to: SocketAddr, chunk: &[u8]) {
-        let fitting: Vec<InterfaceId> = self
-            .interfaces
-            .iter()
-            .filter(|(_, local)| local.is_ipv4() == to.is_ipv4())
-            .map(|&(interface, _)| interface)
-            .collect();
-        for interface in fitting {
-            self.queue_hello(interface, to, chunk.to_vec());
-        }
-    }
-
     pub(super) fn queue_hello(&mut self, interface: InterfaceId, to: SocketAddr, chunk: Vec<u8>) {
         self.queue_control(ControlPacket {
             envelope: Envelope::Startup { far_id: 0 },
@@ -287,19 +281,21 @@ impl Endpoint {
         let mut any = false;
         for address in redirect.addresses() {
             any = true;
-            if may_be_named(address.addr.ip(), meta.from.ip()) {
-                self.add_candidate(now, id, address.addr, true);
+            if self.may_be_named(address.addr, meta.from.ip()) {
+                self.add_candidate(now, id, address.addr, now, true);
             }
         }
         if !any {
-            self.add_candidate(now, id, meta.from, true);
+            self.add_candidate(now, id, meta.from, now, true);
         }
         true
     }
 
     /// An RHello. Answers whether it answers a hello of this end.
-    pub(super) fn on_rhello(&mut self, now: Time, meta: &RecvMeta, hello: &RHello<'_>) -> bool {
-        let Some(id) = self.opening_by_tag(hello.tag_echo) else { return false };
+    pub(super) fn on_rhello(&mut self, now: Time, meta: &RecvMeta, len: usize, hello: &RHello<'_>) -> bool {
+        let Some(id) = self.opening_by_tag(hello.tag_echo) else {
+            return self.on_unmatched_rhello(now, meta, len, hello);
+        };
         self.choose_responder(now, meta, id, hello);
         true
     }

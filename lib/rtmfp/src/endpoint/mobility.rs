@@ -119,6 +119,7 @@ impl Endpoint {
         if role == Role::Responder {
             self.reindex_initiator(id, (before, far_id), (meta.from, far_id));
         }
+        self.refile_session(now, id);
         self.stats.moved_sessions += 1;
         let (to, interface) = (meta.from, meta.interface);
         self.flows.events.push_back(Event::AddressChanged { session: id, to, interface });

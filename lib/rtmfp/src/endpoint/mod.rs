@@ -8,6 +8,7 @@ mod hello;
 mod identity;
 mod initiator;
 mod interfaces;
+mod introduce;
 mod jobs;
 mod mobility;
 mod mtu;
@@ -32,6 +33,7 @@ pub use demux::{Disposition, DropReason};
 pub use handles::{RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError};
 pub(crate) use initiator::Opening;
 pub(crate) use interfaces::Reach;
+pub use introduce::IntroduceError;
 pub use receipts::{Receipt, WriteChain};
 pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, Stats};
 
@@ -101,6 +103,7 @@ pub struct Endpoint {
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
     unproven: unproven::Unproven,
+    introductions: introduce::Introductions,
     near_ids: near_id::NearIds,
     paths: mobility::Paths,
     critical: Critical,
@@ -156,6 +159,7 @@ impl Endpoint {
         config.session.normalize();
         let mut rng = ChaCha20Rng::from_seed(seed);
         let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
+        let introductions = introduce::Introductions::new(&config.limits.hellos);
         let near_ids = near_id::NearIds::new(&mut rng);
         let mut secret = [0; 32];
         rng.fill_bytes(&mut secret);
@@ -174,6 +178,7 @@ impl Endpoint {
             jobs: jobs::Jobs::default(),
             hellos,
             unproven: unproven::Unproven::default(),
+            introductions,
             near_ids,
             paths,
             critical: Critical::default(),
@@ -242,6 +247,7 @@ impl Endpoint {
                 }
                 self.offered = Some(flow);
             }
+            self.introductions.polled(&event);
             return Some(event);
         }
         self.shut_down_event()

@@ -74,6 +74,16 @@ stats! {
     oversized_cookies,
     /// Hellos that select nobody here.
     unselected_hellos,
+    /// Hellos for others, and answers to them, that the application was told of.
+    unmatched_hellos,
+    /// The same that it was not told of, because too many waited.
+    limited_watched,
+    /// Forwarded hellos not answered because too many named the same network, or too many came in all.
+    limited_forwards,
+    /// Addresses in Redirects and forwarded hellos that nothing is sent to: many hosts, this one, a private network.
+    refused_addresses,
+    /// Addresses in Redirects beyond the number that is tried.
+    limited_addresses,
     /// Hellos, and keying from another address than the cookie's, not answered because too many came.
     limited_hellos,
     /// Keying with a cookie that is not ours or too old.
