@@ -35,7 +35,7 @@ use crate::event::{CloseReason, Event};
 use crate::ids::SessionKind;
 use crate::recv::State as RecvState;
 use crate::send::SendFlow;
-use crate::session::{Flows, Session, State};
+use crate::session::{Flows, Session, State, Total};
 use crate::{Priority, RecvFlowId, SendFlowId, SessionId};
 
 /// How a new sending flow is to be.
@@ -146,13 +146,14 @@ impl Endpoint {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
         let near_ids = near_id::NearIds::new(&mut rng);
+        let received = Total::new(config.limits.receive_total, config.max_message);
         Self {
             profile,
             config,
             rng,
             interfaces: Vec::new(),
             sessions: Arena::new(),
-            flows: Flows::default(),
+            flows: Flows { received, ..Flows::default() },
             index: Index::default(),
             control: control::Control::default(),
             ready: Default::default(),
@@ -200,6 +201,8 @@ impl Endpoint {
             held_jobs: self.jobs.len() as u64,
             held_control_packets: self.control.len() as u64,
             held_events: self.flows.events.len() as u64,
+            held_received_bytes: self.flows.received.held() as u64,
+            held_queued_bytes: self.flows.queued.all() as u64,
         }
     }
 
@@ -222,9 +225,7 @@ impl Endpoint {
         }
         self.settle_dependent(now);
         while let Some(event) = self.flows.events.pop_front() {
-            if let Event::WriteEnded { receipt, .. } = event {
-                self.flows.receipts.forget(receipt);
-            }
+            self.flows.note_told(&event);
             if let Event::FlowOffered { flow, .. } = event {
                 if self.flows.recv.get(flow).is_none_or(|f| f.state != RecvState::Offered) {
                     continue; // It was rejected or lost before anybody heard of it.
@@ -338,11 +339,14 @@ impl Endpoint {
     /// Refuses an offered flow, or an accepted one at any time. The far end gets the code.
     pub fn reject(&mut self, now: Time, flow: RecvFlowId, code: u64) {
         let Some(refused) = self.flows.recv.get_mut(flow) else { return };
+        if refused.state == RecvState::Ended {
+            return self.flows.forget_ended(flow);
+        }
         let session = refused.session;
         let Some(open) = self.sessions.get_mut(session) else { return };
         let (wire_id, freed) = (refused.wire_id, refused.buffered());
         refused.reject(code);
-        open.account(now, &self.flows, flow, freed, 0);
+        open.account(now, &mut self.flows, flow, freed, 0);
         open.owe_ack(now, wire_id, true);
         open.settle_recv(now, &mut self.flows, flow);
         self.touch(now, session);

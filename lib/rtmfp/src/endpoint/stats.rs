@@ -59,6 +59,8 @@ stats! {
     oversized_messages,
     /// Receiving flows refused or rejected without asking the application.
     refused_flows,
+    /// Writes refused because as much as allowed was queued in the flow, the session or the endpoint.
+    limited_writes,
     /// Hellos that select nobody here.
     unselected_hellos,
     /// Hellos, and keying from another address than the cookie's, not answered because too many came.
@@ -99,6 +101,10 @@ stats! {
     held_control_packets,
     /// Events to be polled.
     held_events,
+    /// Bytes received and not read, with what flows and holes cost.
+    held_received_bytes,
+    /// Bytes queued to be sent, overhead included.
+    held_queued_bytes,
 }
 
 stats! {
