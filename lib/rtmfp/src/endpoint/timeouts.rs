@@ -155,6 +155,9 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(id) else { return };
         match session.state {
             State::Open => {
+                if reason != CloseReason::Near {
+                    session.leave_unread(&mut self.flows);
+                }
                 session.begin_near_close(now, &mut self.flows);
                 self.tell_closed(id, reason);
                 self.touch(now, id);

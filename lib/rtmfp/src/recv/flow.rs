@@ -27,6 +27,8 @@ pub(crate) enum State {
     Rejected {
         code: u64,
     },
+    /// Its session has gone; what was received whole waits to be read until its end is told.
+    Ended,
 }
 
 /// What became of a fragment.
@@ -122,7 +124,7 @@ impl RecvFlow {
     pub(crate) fn exception(&self) -> Option<u64> {
         match self.state {
             State::Rejected { code } => Some(code),
-            State::Offered | State::Open => None,
+            State::Offered | State::Open | State::Ended => None,
         }
     }
 
@@ -261,6 +263,16 @@ impl RecvFlow {
             self.state = State::Rejected { code };
             self.assembly.clear();
         }
+    }
+
+    /// Its session ends: makes readable what can be, and forgets the rest. Answers whether the flow has come to its end
+    /// as well.
+    pub(crate) fn end(&mut self) -> bool {
+        self.hold = false;
+        self.deliver();
+        self.assembly.forget_incomplete();
+        self.state = State::Ended;
+        self.all_seen()
     }
 
     pub(crate) fn seen(&self) -> &RangeSet {
