@@ -398,7 +398,7 @@ fn congestion_control_hears_of_a_move_and_of_a_check_by_the_far_end() {
     let mut double = open.double_of_a(A);
     let changes = || PATH_CHANGES.swap(0, Ordering::Relaxed);
     changes();
-    for (message, expected) in [(&b""[..], 0), (b"m", 0), (b"xM", 0), (b"M", 1), (b"My", 1)] {
+    for (message, expected) in [(&b""[..], 0), (b"M", 1), (b"another format", 1)] {
         let packet = double.packet(&[Chunk::Ping(message)]);
         open.reach_b(A, &packet);
         assert_eq!(changes(), expected, "{message:?}");

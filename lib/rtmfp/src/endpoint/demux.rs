@@ -300,10 +300,6 @@ impl Endpoint {
 
     fn on_ping(&mut self, now: Time, id: SessionId, message: &[u8]) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if message.first() == Some(&super::mobility::MARK) {
-            // The far end takes this end to be elsewhere than before: the path is another one.
-            session.congestion.on_path_change(now);
-        }
         if message.len() + 64 > MAX_PACKET {
             return;
         }

@@ -17,7 +17,7 @@ use crate::session::{Role, Session};
 use crate::wire::{Chunk, Reader, vlu};
 
 /// Marks the message of a ping as an address check; peers forget their base round-trip time when they see it.
-pub(super) const MARK: u8 = b'M';
+const MARK: u8 = b'M';
 
 /// What an endpoint needs to check addresses, and to bound what others can make it do about paths.
 pub(super) struct Paths {
