@@ -32,7 +32,7 @@ pub use handles::{RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError}
 pub(crate) use initiator::Opening;
 pub(crate) use interfaces::Reach;
 pub use receipts::{Receipt, WriteChain};
-pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, Stats};
+pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, SessionCounters, Stats};
 
 use crate::config::{Config, MAX_METADATA};
 use crate::crypto::Profile;

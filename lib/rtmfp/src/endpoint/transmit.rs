@@ -107,7 +107,10 @@ impl Endpoint {
             far_id,
             key,
         };
-        self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+        let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+        if let Envelope::Session(id) = packet.envelope {
+            self.count_sent(id, sent);
+        }
         true
     }
 
@@ -165,10 +168,17 @@ impl Endpoint {
             far_id: session.far_id,
             key: session.key,
         };
-        self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+        let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+        self.count_sent(id, sent);
     }
 
-    /// Makes room for the sealed packet and notes how to seal it.
+    fn count_sent(&mut self, id: SessionId, bytes: usize) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.counts.sent_packets += 1;
+        session.counts.sent_bytes += bytes as u64;
+    }
+
+    /// Makes room for the sealed packet and notes how to seal it; answers the length of the datagram.
     fn finish_packet(
         &mut self,
         batch: &mut Batch,
@@ -177,7 +187,7 @@ impl Endpoint {
         route: Route,
         sealings: &mut Vec<Sealing>,
         far_ids: &mut Vec<u32>,
-    ) {
+    ) -> usize {
         let clear_len = batch.buffer.len() - clear_at;
         let room = self.profile.reserve(route.key, clear_len);
         debug_assert_eq!(start + ID_LEN + room.front, clear_at);
@@ -195,6 +205,7 @@ impl Endpoint {
             bytes: start..batch.buffer.len(),
             segment_size: None,
         });
+        ID_LEN + room.sealed_len
     }
 
     /// Whether something waits to be sent.

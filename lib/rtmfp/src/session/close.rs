@@ -30,6 +30,7 @@ impl Session {
         }
         self.receiving.held = super::room::Held::default();
         self.receiving.overhead = 0;
+        self.receiving.reopened.clear();
         self.flight = super::Flight::default();
     }
 

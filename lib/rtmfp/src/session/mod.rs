@@ -3,12 +3,15 @@
 mod acks;
 mod assemble;
 mod close;
+mod counters;
 mod flows;
 mod loss;
 mod mobility;
 mod path;
 mod receive;
+mod reopen;
 mod room;
+mod tail;
 mod timers;
 
 use core::net::SocketAddr;
@@ -30,7 +33,7 @@ pub(crate) use timers::{Timer, Timers};
 use crate::config::SessionConfig;
 use crate::congestion::Congestion;
 use crate::crypto::{DEFAULT_KEY, KeyId};
-use crate::endpoint::{Opening, Reach};
+use crate::endpoint::{Opening, Reach, SessionCounters};
 use crate::{Priority, SendFlowId, SessionId};
 
 /// Where a session is in its life (RFC 7016 section 3.5, figure 12).
@@ -71,6 +74,8 @@ pub(crate) struct Liveness {
     pub(crate) last_sent: Time,
     /// A keep-alive ping waits for its reply.
     pub(crate) ping_outstanding: bool,
+    /// A buffer probe waits for its acknowledgement.
+    pub(crate) probe_outstanding: bool,
     /// Since when the far end should have answered.
     pub(crate) waiting_since: Option<Time>,
     /// A valid packet has come with the session's keys.
@@ -122,6 +127,7 @@ pub(crate) struct Session {
     pub(crate) marks: Marks,
     pub(crate) checks: mobility::Checks,
     pub(crate) reach: Reach,
+    pub(crate) counts: SessionCounters,
     /// As responder: the RIKeying packet's chunk, to answer a repeated IIKeying, and the initiator's component.
     pub(crate) answer: Option<Box<(Vec<u8>, Vec<u8>)>>,
     /// In the endpoint's ready list of these priorities, one bit each.
@@ -152,6 +158,8 @@ pub(crate) struct Receiving {
     pub(crate) lingering: VecDeque<(Time, u64)>,
     /// What flows and holes cost beside the bytes they hold.
     pub(crate) overhead: usize,
+    /// Flows whose windows have reopened, until their senders show that they know.
+    pub(crate) reopened: BTreeMap<u64, reopen::Reopened>,
     held: room::Held,
 }
 
@@ -192,6 +200,7 @@ impl Session {
             life: Liveness {
                 last_sent: now,
                 ping_outstanding: false,
+                probe_outstanding: false,
                 waiting_since: None,
                 proven: false,
                 flowless_since: now,
@@ -206,6 +215,7 @@ impl Session {
             },
             checks: mobility::Checks::default(),
             reach: Reach::default(),
+            counts: SessionCounters::default(),
             answer: None,
             queued: 0,
             pings: rtmfp_base::TokenBucket::new(
@@ -227,6 +237,13 @@ impl Session {
     /// Whether the far end lately told that it receives time critical data from others.
     pub(crate) fn reverse_notified(&self, now: Time) -> bool {
         self.critical.reverse_received.is_some_and(|at| now.since(at) < TIME_CRITICAL_MEMORY)
+    }
+
+    /// The far end has answered what it owed an answer to.
+    pub(crate) fn note_answer(&mut self) {
+        self.life.waiting_since = None;
+        self.life.ping_outstanding = false;
+        self.life.probe_outstanding = false;
     }
 
     /// Puts the timers of an open session at their start.
