@@ -25,8 +25,8 @@ pub use config::{
 };
 pub use endpoint::{
     Disposition, DropReason, Endpoint, FlowSpec, Holdings, IntroduceError, OpenFlowError, Receipt,
-    RecvFlowCounters, RecvFlowRef, SendFlowCounters, SendFlowRef, SessionInfo, SessionRef, Shutdown, Stats,
-    TimeoutReason, WriteChain, WriteError,
+    RecvFlowCounters, RecvFlowRef, SendFlowCounters, SendFlowRef, SessionCounters, SessionInfo, SessionRef,
+    Shutdown, Stats, TimeoutReason, WriteChain, WriteError,
 };
 pub use event::{CloseReason, Event, Via};
 pub use ids::{Priority, RecvFlowId, RecvFlowKind, SendFlowId, SendFlowKind, SessionId, SessionKind};

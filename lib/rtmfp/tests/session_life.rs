@@ -149,8 +149,16 @@ fn a_reader_that_stands_still_keeps_its_session_but_one_that_vanishes_does_not()
     let probes = open.hands.times(0, kind::BUFFER_PROBE).len();
     assert!((10..60).contains(&probes), "{probes} probes");
     open.b_vanishes();
-    open.run(60 + 60 + 30);
+    // From the first probe that is not answered on, which may be a minute away.
+    let left = open.hands.now;
+    while open.closed(0).is_none() && open.hands.now < left + SECOND * 200 {
+        open.run(1);
+    }
     assert_eq!(open.closed(0), Some(CloseReason::Unresponsive));
+    let unanswered = open.hands.times(0, kind::BUFFER_PROBE).into_iter().find(|at| *at > left).expect("one");
+    let patience = open.hands.now.since(unanswered);
+    assert!((SECOND * 30..=SECOND * 31).contains(&patience), "{patience:?}");
+    assert!(unanswered.since(left) <= SECOND * 60);
 }
 
 #[test]

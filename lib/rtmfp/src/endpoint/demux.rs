@@ -178,6 +178,8 @@ impl Endpoint {
         let Ok((header, chunks)) = PacketHeader::parse(&sealed[clear]) else {
             return self.dropped(DropReason::Malformed);
         };
+        session.counts.received_packets += 1;
+        session.counts.received_bytes += sealed.len() as u64 + 4;
         let own = match session.role {
             Role::Initiator => Mode::Initiator,
             Role::Responder => Mode::Responder,
@@ -206,6 +208,7 @@ impl Endpoint {
         }
         if meta.ecn == Ecn::Ce {
             session.marks.received = session.marks.received.wrapping_add(1);
+            session.counts.received_marks += 1;
         }
         if header.time_critical {
             self.note_time_critical(id, now);
@@ -229,6 +232,7 @@ impl Endpoint {
         packet.fast_growth = !sent_critical && !session.reverse_notified(now);
         if session.is_open() {
             packet.rtt_sample = session.path.note_echo(now, header);
+            packet.timestamp = header.timestamp;
         }
         let (mut pinged, mut closed) = (false, false);
         for (kind, payload) in Chunks::new(chunks) {
@@ -264,8 +268,7 @@ impl Endpoint {
                 }
                 (Ok(Chunk::FIHello(hello)), true) => self.on_fihello(now, id, &hello),
                 (Ok(Chunk::PingReply(message)), true) => {
-                    session.life.ping_outstanding = false;
-                    session.life.waiting_since = None;
+                    session.note_answer();
                     session.mtu.on_reply(now, message, &session.config);
                     self.on_address_confirmed(now, meta, id, message);
                     self.probe_size(now, id);
@@ -310,7 +313,8 @@ impl Endpoint {
         }
         session.life.last_sent = now;
         if !message.is_empty() {
-            // Perhaps the far end has seen another address of this one, and finds out whether it is true.
+            // Perhaps the far end takes this end to be elsewhere than before, and the path is another one. What the
+            // message says is the far end's own affair.
             session.congestion.on_path_change(now);
         }
         self.send_session_chunk(id, &Chunk::PingReply(message));

@@ -137,6 +137,10 @@ impl SessionRef<'_> {
         self.id
     }
 
+    pub(crate) fn session(&self) -> Option<&crate::session::Session> {
+        self.endpoint.sessions.get(self.id)
+    }
+
     /// What is known of it.
     ///
     /// # Panics

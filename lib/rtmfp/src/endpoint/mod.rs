@@ -35,7 +35,7 @@ pub(crate) use initiator::Opening;
 pub(crate) use interfaces::Reach;
 pub use introduce::IntroduceError;
 pub use receipts::{Receipt, WriteChain};
-pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, Stats};
+pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, SessionCounters, Stats};
 
 use crate::config::{Config, MAX_METADATA};
 use crate::crypto::Profile;

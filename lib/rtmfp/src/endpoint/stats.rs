@@ -189,3 +189,52 @@ stats! {
     /// Fragments for which there was no room.
     refused_fragments,
 }
+
+stats! {
+    /// Counters of a session, since it began, and its figures of now.
+    SessionCounters:
+    /// Packets received with its keys.
+    received_packets,
+    /// Bytes of their datagrams.
+    received_bytes,
+    /// Packets sent with its keys.
+    sent_packets,
+    /// Bytes of their datagrams.
+    sent_bytes,
+    /// Bytes of user data received, repeated and refused ones included.
+    received_data_bytes,
+    /// Bytes of user data sent for the first time.
+    sent_data_bytes,
+    /// Fragments sent again.
+    resent_fragments,
+    /// Bytes of user data in them.
+    resent_data_bytes,
+    /// Fragments taken for lost.
+    lost_fragments,
+    /// Bytes of their chunks.
+    lost_bytes,
+    /// Retransmission alarms with data or a ping outstanding.
+    timeouts,
+    /// Fragments sent again because nothing was heard of the last ones.
+    tail_probes,
+    /// Buffer probes sent.
+    buffer_probes,
+    /// Packets received with a congestion mark.
+    received_marks,
+    /// Congestion marks that the far end reported.
+    reported_marks,
+    /// How often delay alone was taken for congestion.
+    delay_events,
+    /// The newest round-trip time.
+    rtt_latest_micros,
+    /// The smoothed one.
+    rtt_smoothed_micros,
+    /// Its variance.
+    rtt_variance_micros,
+    /// The one of the empty path, where it is looked for.
+    rtt_base_micros,
+    /// The congestion window.
+    window_bytes,
+    /// Bytes of chunks with user data in the network.
+    outstanding_bytes,
+}

@@ -84,14 +84,16 @@ impl Endpoint {
             Timer::Close => self.on_close_timer(now, id),
             Timer::Pace => session.refill_paced(now),
             Timer::Probe => {
-                let probes = session.due_probes(now, &mut self.flows);
-                if !probes.is_empty() && session.is_overdue(now) {
+                if session.life.probe_outstanding && session.is_overdue(now) {
                     return self.close_session(now, id, CloseReason::Unresponsive);
                 }
+                let probes = session.due_probes(now, &mut self.flows);
                 for flow_id in probes {
                     self.send_session_chunk(id, &Chunk::BufferProbe { flow_id });
                 }
             }
+            Timer::Tail => session.probe_tail(now, &mut self.flows),
+            Timer::Reopen => session.tell_reopened_again(now),
             Timer::Expiry => session.expire_messages(now, &mut self.flows),
             Timer::Linger => session.end_lingering(now),
             Timer::Path => self.on_path_timer(now, id),
@@ -109,12 +111,18 @@ impl Endpoint {
         let losses = session.lose_everything(now, &mut self.flows);
         self.stats.lost_fragments += losses.fragments;
         session.congestion.on_timeout(now, waiting);
+        session.forbid_tail_probe();
         if !waiting {
-            session.life.waiting_since = None;
+            if !session.life.probe_outstanding {
+                session.life.waiting_since = None;
+            }
             session.arm_keepalive(now);
             return;
         }
         self.stats.timeouts += 1;
+        session.counts.timeouts += 1;
+        session.counts.lost_fragments += losses.fragments;
+        session.counts.lost_bytes += losses.bytes as u64;
         session.path.back_off();
         self.stats.mtu_black_holes += u64::from(session.leave_black_hole(now));
         session.arm_retransmission(now);

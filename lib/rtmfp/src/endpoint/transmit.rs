@@ -116,7 +116,10 @@ impl Endpoint {
             far_id,
             key,
         };
-        self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+        let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+        if let Envelope::Session(id) = packet.envelope {
+            self.count_sent(id, sent);
+        }
         true
     }
 
@@ -176,7 +179,8 @@ impl Endpoint {
         };
         let begins = session.mtu.begins();
         if batch.buffer.len() - clear_at <= room {
-            self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+            let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+            self.count_sent(id, sent);
         } else {
             let (mode, packet_id) = (session.mode(), session.mtu.packet_id());
             let pieces = super::mtu::cut(&batch.buffer[clear_at..], mode, packet_id, room);
@@ -186,7 +190,8 @@ impl Endpoint {
                 let clear_at = start + ID_LEN + front;
                 batch.buffer.resize(clear_at, 0);
                 batch.buffer.extend_from_slice(&piece);
-                self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+                let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
+                self.count_sent(id, sent);
             }
         }
         if begins {
@@ -194,7 +199,13 @@ impl Endpoint {
         }
     }
 
-    /// Makes room for the sealed packet and notes how to seal it.
+    fn count_sent(&mut self, id: SessionId, bytes: usize) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.counts.sent_packets += 1;
+        session.counts.sent_bytes += bytes as u64;
+    }
+
+    /// Makes room for the sealed packet and notes how to seal it; answers the length of the datagram.
     fn finish_packet(
         &mut self,
         batch: &mut Batch,
@@ -203,7 +214,7 @@ impl Endpoint {
         route: Route,
         sealings: &mut Vec<Sealing>,
         far_ids: &mut Vec<u32>,
-    ) {
+    ) -> usize {
         let clear_len = batch.buffer.len() - clear_at;
         let room = self.profile.reserve(route.key, clear_len);
         debug_assert_eq!(start + ID_LEN + room.front, clear_at);
@@ -221,6 +232,7 @@ impl Endpoint {
             bytes: start..batch.buffer.len(),
             segment_size: None,
         });
+        ID_LEN + room.sealed_len
     }
 
     /// Whether something waits to be sent.

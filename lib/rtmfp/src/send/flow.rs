@@ -42,6 +42,8 @@ pub(crate) struct SendFlow {
     pub(crate) queue: Queue,
     /// The far end's last advertisement in bytes.
     pub(crate) window: u64,
+    /// The timestamp of the packet that it came in.
+    pub(crate) window_told: Option<u16>,
     /// The far end has rejected the flow.
     pub(crate) exception: bool,
     pub(crate) probe: Option<Probe>,
@@ -73,6 +75,7 @@ impl SendFlow {
             options: Vec::new(),
             queue: Queue::new(),
             window: 65_536,
+            window_told: None,
             exception: false,
             probe: None,
             queued: 0,

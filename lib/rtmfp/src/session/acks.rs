@@ -61,12 +61,17 @@ impl Session {
     /// `truncate` the first one may be cut short, else each has to fit whole. Answers whether there was any.
     pub(crate) fn write_acks(
         &mut self,
+        now: Time,
         flows: &mut Flows,
         out: &mut Vec<u8>,
         end: usize,
         truncate: bool,
     ) -> bool {
         let mut any = false;
+        let now_open = |flows: &Flows, slot: RecvSlot| match slot {
+            RecvSlot::Live(id) => flows.recv.get(id).map(|flow| !flow.is_nearly_closed()),
+            RecvSlot::Lingering { .. } => None,
+        };
         while let Some(&wire_id) = self.acks.pending.first() {
             let start = out.len();
             let report = self.marks.report_due && !any;
@@ -74,12 +79,18 @@ impl Session {
                 if report {
                     Chunk::EcnReport { count: self.marks.received }.write(out);
                 }
+                let was_open = now_open(flows, slot);
                 if !self.write_ack(flows, wire_id, slot, out, end, truncate && !any) {
                     out.truncate(start);
                     break;
                 }
                 self.marks.report_due &= !report;
                 any = true;
+                match (was_open, now_open(flows, slot)) {
+                    (Some(false), Some(true)) => self.note_reopened(now, wire_id),
+                    (_, Some(true)) => {}
+                    _ => self.forget_reopened(wire_id),
+                }
             }
             self.acks.pending.remove(&wire_id);
         }

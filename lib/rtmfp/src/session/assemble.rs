@@ -74,7 +74,7 @@ impl Session {
         self.header(now, reverse).write(out);
         let body = out.len();
         if self.acks.are_obligatory() {
-            done.acks = self.write_acks(flows, out, end, true);
+            done.acks = self.write_acks(now, flows, out, end, true);
         }
         self.write_data(now, flows, out, end, &mut done);
         if done.data {
@@ -82,8 +82,9 @@ impl Session {
             self.flight.next_tsn += 1;
             self.life.waiting_since.get_or_insert(now);
             self.arm_retransmission(now);
+            self.arm_tail_probe(now);
             if self.acks.is_pending() {
-                done.acks |= self.write_acks(flows, out, end, false);
+                done.acks |= self.write_acks(now, flows, out, end, false);
             }
         }
         if out.len() == body {
@@ -194,6 +195,13 @@ impl Session {
                 size,
                 application_limited: self.flight.is_application_limited(),
             };
+            let data = chunk.data_len() as u64;
+            if flow.queue.was_sent(&chunk) {
+                self.counts.resent_fragments += 1;
+                self.counts.resent_data_bytes += data;
+            } else {
+                self.counts.sent_data_bytes += data;
+            }
             let head = flow.queue.commit(&chunk, sent);
             self.flight.note_sent(id, chunk.sequence, size);
             if let Some(head) = head {

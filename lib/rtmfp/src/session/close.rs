@@ -29,6 +29,7 @@ impl Session {
             }
         }
         self.release_room(&mut flows.received);
+        self.receiving.reopened.clear();
         self.flight = super::Flight::default();
     }
 

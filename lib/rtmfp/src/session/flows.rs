@@ -368,6 +368,15 @@ impl Session {
             }
             self.timers.set_earlier(Timer::Probe, probe.at);
         }
+        if !due.is_empty() {
+            self.life.probe_outstanding = true;
+            self.life.waiting_since.get_or_insert(now);
+            self.counts.buffer_probes += due.len() as u64;
+        }
+        // The next probe may be a minute away.
+        if let Some(since) = self.life.waiting_since.filter(|_| self.life.probe_outstanding) {
+            self.timers.set_earlier(Timer::Probe, since + self.config.retransmit_limit);
+        }
         due
     }
 }

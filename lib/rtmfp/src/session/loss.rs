@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use rtmfp_base::Time;
 
+use super::tail::Tail;
 use super::{Flows, Session, State, Timer};
 use crate::SendFlowId;
 use crate::config::MAX_FRAGMENT;
@@ -46,6 +47,7 @@ pub(crate) struct Flight {
     pub(crate) exhausted_at: Time,
     /// How many large packets were lost since the last one that came through, and the number of the last one.
     large_lost: (u32, u64),
+    pub(crate) tail: Tail,
 }
 
 impl Default for Flight {
@@ -60,6 +62,7 @@ impl Default for Flight {
             allowance: BURST,
             exhausted_at: Time::ZERO,
             large_lost: (0, 0),
+            tail: Tail::default(),
         }
     }
 }
@@ -78,6 +81,12 @@ impl Flight {
     pub(crate) fn note_sent(&mut self, flow: SendFlowId, sequence: u64, size: usize) {
         self.sent.push_back(SentFragment { tsn: self.next_tsn, flow, sequence, large: false });
         self.outstanding += size;
+    }
+
+    /// How many packets with data are under way, as far as one and several can be told apart; `None`: none is.
+    pub(crate) fn packets(&self) -> Option<u64> {
+        let (first, last) = (self.sent.front()?, self.sent.back()?);
+        (self.outstanding > 0).then_some(1 + last.tsn - first.tsn)
     }
 
     /// Notes an acknowledged fragment.
@@ -158,6 +167,21 @@ impl Session {
             losses.fragments += 1;
             self.settle_send(now, flows, entry.flow);
         }
+    }
+
+    /// The last fragment under way that is wanted again if lost is taken for lost; what is sent next overtakes all
+    /// others as three packets would.
+    pub(crate) fn lose_last(&mut self, now: Time, flows: &mut Flows) -> Losses {
+        let mut losses = Losses::default();
+        let last = self.flight.sent.iter().rev().find(|entry| {
+            flows.send.get(entry.flow).is_some_and(|flow| flow.queue.is_wanted(entry.sequence, entry.tsn))
+        });
+        if let Some(&entry) = last {
+            self.lose(now, flows, entry, &mut losses);
+            self.flight.next_tsn += REORDERING;
+            self.flight.allowance = self.flight.allowance.max(MAX_FRAGMENT as isize);
+        }
+        losses
     }
 
     /// The retransmission alarm: all that is under way is taken for lost (RFC 7016 section 3.6.2.6). Answers whether

@@ -3,6 +3,7 @@
 mod acks;
 mod assemble;
 mod close;
+mod counters;
 mod flows;
 mod fragments;
 mod loss;
@@ -10,7 +11,9 @@ mod mobility;
 mod mtu;
 mod path;
 mod receive;
+mod reopen;
 mod room;
+mod tail;
 mod timers;
 mod total;
 
@@ -36,7 +39,7 @@ pub(crate) use total::Total;
 use crate::config::SessionConfig;
 use crate::congestion::Congestion;
 use crate::crypto::{DEFAULT_KEY, KeyId};
-use crate::endpoint::{Opening, Reach};
+use crate::endpoint::{Opening, Reach, SessionCounters};
 use crate::{Priority, SendFlowId, SessionId};
 
 /// Where a session is in its life (RFC 7016 section 3.5, figure 12).
@@ -77,6 +80,8 @@ pub(crate) struct Liveness {
     pub(crate) last_sent: Time,
     /// A keep-alive ping waits for its reply.
     pub(crate) ping_outstanding: bool,
+    /// A buffer probe waits for its acknowledgement.
+    pub(crate) probe_outstanding: bool,
     /// Since when the far end should have answered.
     pub(crate) waiting_since: Option<Time>,
     /// A valid packet has come with the session's keys.
@@ -130,6 +135,7 @@ pub(crate) struct Session {
     pub(crate) reach: Reach,
     pub(crate) mtu: mtu::Mtu,
     pub(crate) fragments: fragments::Reassembly,
+    pub(crate) counts: SessionCounters,
     /// As responder: the RIKeying packet's chunk, to answer a repeated IIKeying, and the initiator's component.
     pub(crate) answer: Option<Box<(Vec<u8>, Vec<u8>)>>,
     /// In the endpoint's ready list of these priorities, one bit each.
@@ -160,6 +166,8 @@ pub(crate) struct Receiving {
     pub(crate) lingering: VecDeque<(Time, u64)>,
     /// What flows and holes cost beside the bytes they hold.
     pub(crate) overhead: usize,
+    /// Flows whose windows have reopened, until their senders show that they know.
+    pub(crate) reopened: BTreeMap<u64, reopen::Reopened>,
     held: room::Held,
 }
 
@@ -200,6 +208,7 @@ impl Session {
             life: Liveness {
                 last_sent: now,
                 ping_outstanding: false,
+                probe_outstanding: false,
                 waiting_since: None,
                 proven: false,
                 flowless_since: now,
@@ -216,6 +225,7 @@ impl Session {
             reach: Reach::default(),
             mtu: mtu::Mtu::new(),
             fragments: fragments::Reassembly::default(),
+            counts: SessionCounters::default(),
             answer: None,
             queued: 0,
             pings: rtmfp_base::TokenBucket::new(
@@ -237,6 +247,13 @@ impl Session {
     /// Whether the far end lately told that it receives time critical data from others.
     pub(crate) fn reverse_notified(&self, now: Time) -> bool {
         self.critical.reverse_received.is_some_and(|at| now.since(at) < TIME_CRITICAL_MEMORY)
+    }
+
+    /// The far end has answered what it owed an answer to.
+    pub(crate) fn note_answer(&mut self) {
+        self.life.waiting_since = None;
+        self.life.ping_outstanding = false;
+        self.life.probe_outstanding = false;
     }
 
     /// Puts the timers of an open session at their start.

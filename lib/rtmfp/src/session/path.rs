@@ -27,6 +27,7 @@ pub(crate) struct Path {
     pub(crate) src_ip: Option<IpAddr>,
     pub(crate) srtt: Option<Duration>,
     rttvar: Duration,
+    latest: Option<Duration>,
     mrto: Duration,
     pub(crate) erto: Duration,
     /// The far end's last timestamp and when it was first seen.
@@ -46,6 +47,7 @@ impl Path {
             src_ip,
             srtt: None,
             rttvar: Duration::ZERO,
+            latest: None,
             mrto: MIN_ERTO,
             erto: FIRST_ERTO,
             received: None,
@@ -76,6 +78,7 @@ impl Path {
             return None;
         }
         let rtt = TICK * u32::from(ticks);
+        self.latest = Some(rtt);
         match self.srtt {
             Some(srtt) => {
                 let delta = srtt.abs_diff(rtt);
@@ -124,6 +127,16 @@ impl Path {
             self.src_ip = None;
         }
         self.erto = self.erto.mul_f64(core::f64::consts::SQRT_2).min(MAX_BACKOFF).max(self.mrto);
+    }
+
+    /// The variance of the round-trip time.
+    pub(crate) fn rttvar(&self) -> Duration {
+        self.rttvar
+    }
+
+    /// The newest sample.
+    pub(crate) fn latest_rtt(&self) -> Option<Duration> {
+        self.latest
     }
 
     /// The measured time-out, without back-off.

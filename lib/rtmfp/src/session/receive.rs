@@ -25,6 +25,8 @@ pub(crate) struct Received {
     outstanding_before: usize,
     marks: u8,
     pub(crate) rtt_sample: Option<Duration>,
+    /// The packet's timestamp.
+    pub(crate) timestamp: Option<u16>,
     newest: Option<(u64, Delivery)>,
     /// Growth of the window would harm no time critical data of others.
     pub(crate) fast_growth: bool,
@@ -160,9 +162,11 @@ impl Session {
         let ranges = cx.limits.ranges.min(flow.seen().len() + more);
         let room = Room { session, progress, ranges };
         let (before, overhead_before) = (flow.buffered(), flow.overhead());
+        self.counts.received_data_bytes += data.len() as u64;
         let accepted = flow.receive(sequence, forward, flags, data, room);
         let (after, overhead) = (flow.buffered(), flow.overhead());
         self.charge(&mut cx.flows.received, overhead_before, overhead);
+        self.forget_reopened(wire_id);
         self.account(cx.now, cx.flows, id, before, after);
         match accepted {
             Accepted::Yes { ack_now } => self.owe_ack(cx.now, wire_id, ack_now),
@@ -200,6 +204,9 @@ impl Session {
         packet: &mut Received,
         chunk: &Ack<'_>,
     ) {
+        if self.life.probe_outstanding {
+            self.note_answer(); // Though the flow may have gone meanwhile.
+        }
         let Some(&id) = self.sending.by_wire.get(&chunk.flow_id) else { return };
         let Some(flow) = cx.flows.send.get_mut(id) else { return };
         let (flight, now) = (&mut self.flight, cx.now);
@@ -217,7 +224,7 @@ impl Session {
                 newest = Some((sent.tsn, delivery));
             }
         };
-        let Some(is_newer) = flow.queue.acknowledge_through(chunk.cumulative, &mut note) else {
+        let Some(acknowledged) = flow.queue.acknowledge_through(chunk.cumulative, &mut note) else {
             cx.stats.acks_of_unsent += 1;
             return;
         };
@@ -231,12 +238,16 @@ impl Session {
         packet.acked += acked_bytes;
         packet.newest = newest;
         flow.options.clear();
-        // An acknowledgement that was overtaken says nothing about the window of now.
-        if is_newer {
+        // An acknowledgement that was overtaken says nothing about the window of now: it acknowledges less, or the
+        // packet was sent earlier.
+        let overtaken = packet.timestamp.zip(flow.window_told).is_some_and(|(at, told)| {
+            at.wrapping_sub(told) > 0x7fff // modulo 2¹⁶ (RFC 7016 section 2.2.4)
+        });
+        if acknowledged.is_gt() || (acknowledged.is_eq() && !overtaken) {
+            flow.window_told = packet.timestamp;
             flow.window = chunk.window_blocks.saturating_mul(1024);
         }
-        self.life.waiting_since = None;
-        self.life.ping_outstanding = false;
+        self.note_answer();
         self.settle_send(cx.now, cx.flows, id);
     }
 
@@ -277,9 +288,13 @@ impl Session {
         if !packet.acks {
             return;
         }
-        let losses = self.detect_losses(cx.now, cx.flows);
+        let mut losses = self.detect_losses(cx.now, cx.flows);
         cx.stats.lost_fragments += losses.fragments;
         cx.stats.mtu_black_holes += u64::from(self.leave_black_hole(cx.now));
+        self.counts.lost_fragments += losses.fragments;
+        self.counts.lost_bytes += losses.bytes as u64;
+        self.counts.reported_marks += u64::from(packet.marks);
+        losses.wanted |= self.note_tail_acknowledged(packet.acked);
         if self.marks.sending && !self.marks.report_seen {
             // Its first acknowledgement would have come with a report: it does not know them.
             self.marks.sending = false;
@@ -304,5 +319,6 @@ impl Session {
         if self.timers.is_set(Timer::Retransmit) {
             self.arm_retransmission(cx.now);
         }
+        self.arm_tail_probe(cx.now);
     }
 }

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Deadline,
     /// The retransmission alarm (RFC 7016 section 3.6.2.6).
     Retransmit,
+    /// The last fragment under way is sent again.
+    Tail,
     /// Delayed acknowledgement (RFC 7016 section 3.6.3.4.4).
     Acknowledge,
     Keepalive,
@@ -23,6 +25,8 @@ pub(crate) enum Timer {
     Pace,
     /// The earliest buffer probe of a flow.
     Probe,
+    /// Windows that have reopened are told again.
+    Reopen,
     /// The earliest expiry of a message.
     Expiry,
     /// A finished flow's number is free again.
@@ -31,16 +35,18 @@ pub(crate) enum Timer {
     Path,
 }
 
-pub(crate) const ALL: [Timer; 12] = [
+pub(crate) const ALL: [Timer; 14] = [
     Timer::Startup,
     Timer::Deadline,
     Timer::Retransmit,
+    Timer::Tail,
     Timer::Acknowledge,
     Timer::Keepalive,
     Timer::Idle,
     Timer::Close,
     Timer::Pace,
     Timer::Probe,
+    Timer::Reopen,
     Timer::Expiry,
     Timer::Linger,
     Timer::Path,
@@ -53,12 +59,14 @@ impl Timer {
             Self::Startup => "startup",
             Self::Deadline => "deadline",
             Self::Retransmit => "retransmit",
+            Self::Tail => "tail",
             Self::Acknowledge => "acknowledge",
             Self::Keepalive => "keepalive",
             Self::Idle => "idle",
             Self::Close => "close",
             Self::Pace => "pace",
             Self::Probe => "probe",
+            Self::Reopen => "reopen",
             Self::Expiry => "expiry",
             Self::Linger => "linger",
             Self::Path => "path",

@@ -67,8 +67,9 @@ impl Bottleneck {
     pub fn new(seed: u64, mbits: u64, rtt: Duration, queue: f64) -> Self {
         let mut net = Network::new(seed);
         let rate = mbits * 125_000;
-        // A little jitter, or ends of the same kind would do everything at the same time.
-        let jitter = Duration::from_micros(200);
+        // A little jitter, the time of about a packet at 10 Mbit/s: otherwise what comes to a full queue in step with
+        // its departures finds all the places, and what does not finds none.
+        let jitter = Duration::from_millis(1);
         net.set_default_link(LinkConfig { delay: rtt / 2, jitter, ..LinkConfig::default() });
         let b = net.add_host("b", &[B.into()], node("b", seed, roomy(None)));
         let queue = (rate as f64 * rtt.as_secs_f64() * queue) as usize;

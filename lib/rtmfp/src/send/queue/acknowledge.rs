@@ -1,26 +1,28 @@
 //! What became of what was sent (RFC 7016 sections 3.6.2.4 to 3.6.2.6).
 
+use core::cmp::Ordering;
+
 use super::{Acked, Fragment, Lost, Progress, Queue};
 
 impl Queue {
-    /// Takes the cumulative part of an acknowledgement; answers whether none has told of more before. `None`: it
-    /// acknowledges what was never sent.
+    /// Takes the cumulative part of an acknowledgement; answers how it compares with the most that was told before.
+    /// `None`: it acknowledges what was never sent.
     pub(crate) fn acknowledge_through(
         &mut self,
         cumulative: u64,
         acked: &mut impl FnMut(Acked),
-    ) -> Option<bool> {
+    ) -> Option<Ordering> {
         if cumulative > self.last_sent() {
             return None;
         }
-        let newer = cumulative >= self.cumulative;
+        let compared = cumulative.cmp(&self.cumulative);
         self.cumulative = self.cumulative.max(cumulative);
         while self.base <= cumulative && !self.fragments.is_empty() {
             self.acknowledge_one(self.base, acked);
             self.pop_front();
         }
         self.after_acknowledgement();
-        Some(newer)
+        Some(compared)
     }
 
     /// Takes a range beyond the cumulative part; numbers never sent are ignored. Answers how many were looked at.
@@ -69,6 +71,12 @@ impl Queue {
     /// Whether the fragment that was sent in a packet is still in the network.
     pub(crate) fn is_in_flight(&self, sequence: u64, tsn: u64) -> bool {
         self.in_flight(sequence, tsn).is_some()
+    }
+
+    /// Whether the fragment that was sent in a packet is still in the network, and would be sent again if lost.
+    pub(crate) fn is_wanted(&self, sequence: u64, tsn: u64) -> bool {
+        let message = self.in_flight(sequence, tsn).and_then(|fragment| self.message(fragment.message));
+        message.is_some_and(|queued| !queued.ended && !queued.options.best_effort)
     }
 
     /// Takes note that the fragment sent in a packet was lost.

@@ -93,6 +93,13 @@ impl Queue {
         })
     }
 
+    /// Whether a chunk from [`Self::next_chunk`] is one that was in the network before.
+    pub(crate) fn was_sent(&self, chunk: &Chunk) -> bool {
+        let index = chunk.sequence.checked_sub(self.base).and_then(|index| usize::try_from(index).ok());
+        let fragment = index.and_then(|index| self.fragments.get(index));
+        fragment.is_some_and(|fragment| fragment.sent.size > 0)
+    }
+
     /// Notes that a chunk from [`Self::next_chunk`] was put into a packet. Answers the number of the abandoned head
     /// that this chunk's forward number speaks for: it is under way in the same packet.
     pub(crate) fn commit(&mut self, chunk: &Chunk, sent: Sent) -> Option<u64> {
