@@ -8,6 +8,8 @@
 )]
 #![forbid(unsafe_code)]
 
+#[path = "cli/impair.rs"]
+mod impair;
 #[path = "cli/relay.rs"]
 mod relay;
 #[path = "cli/toolbox.rs"]
@@ -17,6 +19,9 @@ mod url;
 #[path = "cli/values.rs"]
 mod values;
 
+pub use impair::{
+    Both, Impair, Limits as ImpairLimits, RouteError, RouteSpec, StepsError, UnitError, WordError, Words,
+};
 pub use relay::{Limits, Media, Relay, Security};
 pub use toolbox::{Command, Compare, Measure, Play, Publish, SourceOptions, StreamUrl, Toolbox, Waiting};
 pub use url::{DEFAULT_PORT, ListenUrl, Scheme, ToUrl, UrlError};

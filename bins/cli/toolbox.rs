@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use rtmfp_media::uri::StreamUri;
 
-use crate::{Seconds, Verbosity};
+use crate::{Impair, Seconds, Verbosity};
 
-/// Publish, play, measure and compare streams
+/// Publish, play, measure and compare streams, and make networks bad
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rtmfp", version, disable_version_flag = true, max_term_width = 100)]
 pub struct Toolbox {
@@ -37,6 +37,8 @@ pub enum Command {
     Measure(Measure),
     /// Compare two FLV files message by message
     Compare(Compare),
+    /// Stand between two programs and make their network bad
+    Impair(Box<Impair>),
 }
 
 /// Publish a stream in real time: an FLV file, or frames made up

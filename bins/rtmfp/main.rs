@@ -1,7 +1,8 @@
-//! `rtmfp`: publishes, plays, measures and compares streams.
+//! `rtmfp`: publishes, plays, measures and compares streams, and makes networks bad.
 #![forbid(unsafe_code)]
 
 mod flv;
+mod impair;
 #[path = "../program.rs"]
 mod program;
 mod show;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Play(options) => play(options),
         Command::Measure(options) => measure(options),
         Command::Compare(options) => compare(&options),
+        Command::Impair(options) => impair::impair(*options),
     };
     program::end("rtmfp", result)
 }

@@ -26,19 +26,19 @@ pub(crate) trait Show {
 }
 
 /// A value in JSON.
-pub(crate) struct Json(String);
+pub(crate) struct Json(pub(super) String);
 
 impl Json {
-    fn object<const N: usize>(members: [(&str, Self); N]) -> Self {
-        let members = members.map(|(name, value)| format!("{}:{}", Self::from(name).0, value.0));
-        Self(format!("{{{}}}", members.join(",")))
+    pub(super) fn object<'a>(members: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
+        let members = members.into_iter().map(|(name, value)| format!("{}:{}", Self::from(name).0, value.0));
+        Self(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
     }
 
-    fn array(items: impl Iterator<Item = Self>) -> Self {
+    pub(super) fn array(items: impl Iterator<Item = Self>) -> Self {
         Self(format!("[{}]", items.map(|item| item.0).collect::<Vec<_>>().join(",")))
     }
 
-    fn number(value: impl std::fmt::Display) -> Self {
+    pub(super) fn number(value: impl std::fmt::Display) -> Self {
         Self(value.to_string())
     }
 
@@ -47,7 +47,7 @@ impl Json {
     }
 
     /// Milliseconds with three digits behind the point.
-    fn millis(duration: Duration) -> Self {
+    pub(super) fn millis(duration: Duration) -> Self {
         Self(millis(duration))
     }
 }
