@@ -143,6 +143,16 @@ pub struct Limits {
     pub ranges: usize,
     /// Bytes that a sending flow queues, overhead included; writing more fails.
     pub send_queue: usize,
+    /// The same for all flows of a session together.
+    pub session_send_queue: usize,
+    /// The same for all flows of the endpoint together.
+    pub total_send_queue: usize,
+    /// Bytes that all sessions together hold of what they received, with what flows and holes cost; one message may
+    /// come on top ([`Config::max_message`] as it is when the endpoint is made). As the limit comes near, windows
+    /// shrink; at the limit no flow is taken and sessions go on in turn, one message at a time.
+    pub receive_total: usize,
+    /// Longest metadata of an offered flow in bytes, at most [`MAX_METADATA`]; flows with more are rejected.
+    pub metadata: usize,
     /// Early packets kept while keying.
     pub early_packets: usize,
     /// Candidate addresses that an opening session learns from Redirects.
@@ -171,6 +181,10 @@ impl Default for Limits {
             send_flows: 1024,
             ranges: 256,
             send_queue: 32 * 1024 * 1024,
+            session_send_queue: 64 * 1024 * 1024,
+            total_send_queue: 1024 * 1024 * 1024,
+            receive_total: 1024 * 1024 * 1024,
+            metadata: MAX_METADATA,
             early_packets: 18,
             redirect_addresses: 24,
             control_queue: 1024,

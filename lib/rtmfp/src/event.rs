@@ -61,6 +61,10 @@ pub enum Event {
         tag: Tag,
     },
     /// The flow ended before its end: its session was lost, or the far end broke a limit. The id is dead.
+    ///
+    /// When the far end closes the session, or stops answering, what was received whole and in order can be read until
+    /// this event is polled: [`Self::Readable`] comes before it, for flows on hold too. A flow of which everything has
+    /// come ends with [`Self::FlowFinished`] then.
     FlowLost {
         /// Which one.
         flow: RecvFlowId,

@@ -4,6 +4,7 @@ mod common;
 mod hand;
 
 use std::alloc::System;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::endpoint;
@@ -53,6 +54,111 @@ fn the_worst_peer_stays_within_its_bounds() {
     // netconn holds the two together.
     bounded(64 << 10, 60 << 10, 30 << 10, 256 << 10);
     bounded(6 << 20, 640 << 10, 320 << 10, 8 << 20);
+    bounded_sender();
+    bounded_in_all();
+}
+
+/// Many sessions, each as bad as one can be: what they hold stays within the endpoint's own limit.
+fn bounded_in_all() {
+    const TOTAL: usize = 3 << 20;
+    let mut config = Config::default();
+    config.limits.receive_total = TOTAL;
+    let mut b = endpoint("b", 1, config);
+    Forger::new("warm", v4(9)).connect(START, &mut b, b"b");
+    events(&mut b, START);
+    let mut peers: Vec<_> = (0..120).map(|number| Forger::new("one of many", v4(10 + number))).collect();
+    let before = live();
+    for peer in &mut peers {
+        peer.connect(START, &mut b, b"b");
+    }
+    events(&mut b, START);
+    let sessions = live() - before;
+    for sequence in 1..70 {
+        for (number, peer) in peers.iter_mut().enumerate() {
+            for flow in 0..3 {
+                // Some never finish their messages, some leave holes far apart, some send what nobody reads.
+                let (sequence, kind) = match number % 3 {
+                    0 => (sequence, if sequence == 1 { Fragment::Begin } else { Fragment::Middle }),
+                    1 => (2 + (sequence << 55), Fragment::Middle),
+                    _ => (sequence, Fragment::Whole),
+                };
+                let packet = fragment(peer, flow, sequence, kind, 900);
+                send(&mut b, &packet, true);
+            }
+        }
+    }
+    let held = b.holdings().held_received_bytes as usize;
+    let cost = live() - before - sessions;
+    println!("120 bad sessions: {held} bytes counted, {cost} bytes");
+    assert!(held > TOTAL / 2 && held <= TOTAL + 65_536 + 1200, "{held}");
+    assert!(cost <= (TOTAL + TOTAL / 2) as isize, "{cost}");
+    assert!(b.stats().data_without_room > 1000 && b.stats().refused_flows == 0);
+    // No flow is taken when nothing is left; one that is there may go on.
+    let mut late = Forger::new("late", v4(200));
+    late.connect(START, &mut b, b"b");
+    for sequence in 1..400 {
+        for peer in &mut peers {
+            let packet = fragment(peer, 4 + sequence, 1, Fragment::Whole, 0);
+            send(&mut b, &packet, true);
+        }
+    }
+    let flows = b.holdings().held_recv_flows;
+    let packet = fragment(&mut late, 2, 1, Fragment::Whole, 900);
+    send(&mut b, &packet, true);
+    assert_eq!(b.holdings().held_recv_flows, flows);
+    assert!(b.stats().refused_flows > 0);
+    assert!(live() - before - sessions <= (TOTAL + TOTAL / 2) as isize);
+}
+
+/// What a far end can make a sender hold beside what was written: as many flows as there may be, numbers that are never
+/// acknowledged while all that follow are, windows that shrink to nothing.
+fn bounded_sender() {
+    let mut b = endpoint("b", 1, Config::default());
+    let mut peer = Forger::new("shrinking", A);
+    peer.connect(START, &mut b, b"b");
+    let session = *b.open_sessions().first().expect("a session");
+    let packet = fragment(&mut peer, 2, 1, Fragment::Whole, 10);
+    send(&mut b, &packet, true);
+    let spec = FlowSpec { metadata: Bytes::from(vec![1; 512]), priority: Priority::Routine };
+    let body = Bytes::from(vec![0; 1000]);
+    let before = live();
+    let mut flows = Vec::new();
+    while let Ok(flow) = b.session(session).expect("open").open_flow(START, spec.clone(), Tag(1)) {
+        flows.push(flow);
+    }
+    assert_eq!(flows.len(), 1024);
+    for &flow in &flows {
+        for _ in 0..20 {
+            let message = Message::from(body.clone());
+            let mut flow = b.send_flow(flow).expect("it");
+            flow.write(START, message, &WriteOptions::default()).expect("room");
+        }
+    }
+    let written = live() - before;
+    println!("1024 flows with 20 messages each: {written} bytes");
+    assert!(written / (1024 * 20) < 400, "{written}");
+    let mut now = START;
+    for round in 0..300u64 {
+        now += Duration::from_millis(100);
+        b.handle_timeout(now);
+        transmits(&mut b, now);
+        for wire in 2..1026 {
+            // Everything but the first fragment, with less room each time.
+            let ranges = [(0, round % 25)];
+            let mut clear = vec![Mode::Initiator as u8];
+            let blocks = 64u64.saturating_sub(round);
+            let ranges = ranges.into_iter().map(|(gap, more)| 2 + gap..=2 + gap + more);
+            rtmfp::wire::write_ack_ranges(wire, blocks, 0, ranges, 1000, &mut clear).expect("it fits");
+            let (key, far_id) = (peer.key, peer.far_id);
+            let packet = peer.seal_clear(key, far_id, &clear);
+            if wire % 16 == round % 16 {
+                deliver(&mut b, now, A, &packet);
+            }
+        }
+        events(&mut b, now);
+    }
+    println!("after shrinking windows: {} bytes", live() - before);
+    assert!(live() - before <= written + written / 2, "{}", live() - before);
 }
 
 fn bounded(max_message: usize, receive_limit: usize, overhead_limit: usize, bound: isize) {

@@ -248,7 +248,7 @@ impl Endpoint {
                 (Ok(Chunk::FlowException { flow_id, code }), true) => {
                     session.on_flow_exception(&mut cx, flow_id, code);
                 }
-                (Ok(Chunk::BufferProbe { flow_id }), true) => session.on_buffer_probe(&cx, flow_id),
+                (Ok(Chunk::BufferProbe { flow_id }), true) => session.on_buffer_probe(&mut cx, flow_id),
                 (Ok(Chunk::Ping(message)), true) => {
                     pinged = true;
                     self.on_ping(now, id, message);
@@ -309,6 +309,7 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let was_open = session.state == State::Open;
         if was_open {
+            session.leave_unread(&mut self.flows);
             session.begin_far_close(now, &mut self.flows);
             self.tell_closed(id, CloseReason::Far);
         }
@@ -318,6 +319,7 @@ impl Endpoint {
     fn on_close_ack(&mut self, now: Time, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.state == State::Open {
+            session.leave_unread(&mut self.flows);
             session.begin_far_close(now, &mut self.flows);
             self.tell_closed(id, CloseReason::Far);
         }

@@ -49,8 +49,8 @@ pub enum WriteError {
     /// The flow is closed or was rejected.
     #[error("the flow is closed")]
     Closed,
-    /// As much as allowed is queued.
-    #[error("the flow's queue is full")]
+    /// As much as allowed is queued in the flow, in its session or in the endpoint.
+    #[error("as much as allowed is queued")]
     Full,
 }
 
@@ -111,12 +111,14 @@ impl Endpoint {
 
     /// After a receiving flow was read or reconfigured.
     fn settle_recv(&mut self, now: Time, id: RecvFlowId) {
-        let Some(flow) = self.flows.recv.get(id) else { return };
+        let Some(flow) = self.flows.recv.get(id).filter(|flow| flow.state != RecvState::Ended) else {
+            return;
+        };
         let (session, wire_id) = (flow.session, flow.wire_id);
         let Some(open) = self.sessions.get_mut(session) else { return };
         open.deliver(now, &mut self.flows, id);
         if let Some(flow) = self.flows.recv.get(id)
-            && flow.window_reopened(open.window_room(id, flow))
+            && flow.window_reopened(open.window_room(&self.flows.received, id, flow))
         {
             open.owe_ack(now, wire_id, true);
         }
@@ -230,13 +232,21 @@ impl SendFlowRef<'_> {
         message: Message,
         options: &WriteOptions,
     ) -> Result<Option<ReceiptId>, WriteError> {
-        let limit = self.endpoint.config.limits.send_queue;
+        let limits = &self.endpoint.config.limits;
+        let (limit, of_session, of_all) =
+            (limits.send_queue, limits.session_send_queue, limits.total_send_queue);
         let id = self.id;
         let Some(flow) = self.flow().filter(|flow| flow.state == SendState::Open) else {
             return Err(WriteError::Closed);
         };
         flow.queue.expire(now);
-        if flow.queue.buffered() + message.len() > limit {
+        let (session, buffered) = (flow.session, flow.queue.buffered());
+        // What has expired is not counted any more.
+        self.endpoint.flows.tell_progress(id);
+        let queued = &self.endpoint.flows.queued;
+        let len = message.len();
+        if buffered + len > limit || queued.of(session) + len > of_session || queued.all() + len > of_all {
+            self.endpoint.stats.limited_writes += 1;
             self.endpoint.settle_send(now, id);
             return Err(WriteError::Full);
         }
@@ -329,6 +339,9 @@ impl RecvFlowRef<'_> {
     pub fn read(&mut self, now: Time) -> Option<Received> {
         let id = self.id;
         let flow = self.endpoint.flows.recv.get_mut(id)?;
+        if flow.state == RecvState::Ended {
+            return self.endpoint.flows.read_ended(id);
+        }
         let before = flow.buffered();
         let message = flow.read();
         let after = flow.buffered();
@@ -336,7 +349,7 @@ impl RecvFlowRef<'_> {
         let settled = flow.has_ready() && !flow.is_nearly_closed();
         let session = flow.session;
         if let Some(open) = self.endpoint.sessions.get_mut(session) {
-            open.account(now, &self.endpoint.flows, id, before, after);
+            open.account(now, &mut self.endpoint.flows, id, before, after);
         }
         if settled {
             self.endpoint.touch(now, session);
@@ -363,7 +376,7 @@ impl RecvFlowRef<'_> {
     /// Sets how many bytes it advertises room for, and how long a message may be.
     pub fn set_capacity(&mut self, now: Time, bytes: usize, max_message: usize) {
         let id = self.id;
-        let Some(flow) = self.flow() else { return };
+        let Some(flow) = self.flow().filter(|flow| flow.state != RecvState::Ended) else { return };
         let grew = bytes > flow.capacity;
         flow.capacity = bytes;
         flow.max_message = max_message;

@@ -40,7 +40,7 @@ use crate::event::{CloseReason, Event};
 use crate::ids::SessionKind;
 use crate::recv::State as RecvState;
 use crate::send::SendFlow;
-use crate::session::{Flows, Session};
+use crate::session::{Flows, Session, Total};
 use crate::{Priority, RecvFlowId, SendFlowId, SessionId};
 
 /// How a new sending flow is to be.
@@ -159,13 +159,14 @@ impl Endpoint {
         let mut secret = [0; 32];
         rng.fill_bytes(&mut secret);
         let paths = mobility::Paths::new(&config.limits, secret);
+        let received = Total::new(config.limits.receive_total, config.max_message);
         Self {
             profile,
             config,
             rng,
             interfaces: Vec::new(),
             sessions: Arena::new(),
-            flows: Flows::default(),
+            flows: Flows { received, ..Flows::default() },
             index: Index::default(),
             control: control::Control::default(),
             ready: Default::default(),
@@ -210,6 +211,8 @@ impl Endpoint {
             held_jobs: self.jobs.len() as u64,
             held_control_packets: self.control.len() as u64,
             held_events: self.flows.events.len() as u64,
+            held_received_bytes: self.flows.received.held() as u64,
+            held_queued_bytes: self.flows.queued.all() as u64,
         }
     }
 
@@ -232,9 +235,7 @@ impl Endpoint {
         }
         self.settle_dependent(now);
         while let Some(event) = self.flows.events.pop_front() {
-            if let Event::WriteEnded { receipt, .. } = event {
-                self.flows.receipts.forget(receipt);
-            }
+            self.flows.note_told(&event);
             if let Event::FlowOffered { flow, .. } = event {
                 if self.flows.recv.get(flow).is_none_or(|f| f.state != RecvState::Offered) {
                     continue; // It was rejected or lost before anybody heard of it.
@@ -345,11 +346,14 @@ impl Endpoint {
     /// Refuses an offered flow, or an accepted one at any time. The far end gets the code.
     pub fn reject(&mut self, now: Time, flow: RecvFlowId, code: u64) {
         let Some(refused) = self.flows.recv.get_mut(flow) else { return };
+        if refused.state == RecvState::Ended {
+            return self.flows.forget_ended(flow);
+        }
         let session = refused.session;
         let Some(open) = self.sessions.get_mut(session) else { return };
         let (wire_id, freed) = (refused.wire_id, refused.buffered());
-        refused.reject(code);
-        open.account(now, &self.flows, flow, freed, 0);
+        refused.reject(now, code);
+        open.account(now, &mut self.flows, flow, freed, 0);
         open.owe_ack(now, wire_id, true);
         open.settle_recv(now, &mut self.flows, flow);
         self.touch(now, session);

@@ -72,6 +72,8 @@ stats! {
     limited_unproven,
     /// Cookies ignored because no keying packet would have room for them.
     oversized_cookies,
+    /// Writes refused because as much as allowed was queued in the flow, the session or the endpoint.
+    limited_writes,
     /// Hellos that select nobody here.
     unselected_hellos,
     /// Hellos, and keying from another address than the cookie's, not answered because too many came.
@@ -126,6 +128,10 @@ stats! {
     held_control_packets,
     /// Events to be polled.
     held_events,
+    /// Bytes received and not read, with what flows and holes cost.
+    held_received_bytes,
+    /// Bytes queued to be sent, overhead included.
+    held_queued_bytes,
 }
 
 stats! {

@@ -94,6 +94,7 @@ impl Endpoint {
             }
             Timer::Expiry => session.expire_messages(now, &mut self.flows),
             Timer::Linger => session.end_lingering(now),
+            Timer::Rejection => session.repeat_rejections(now, &mut self.flows),
             Timer::Path => self.on_path_timer(now, id),
         }
     }
@@ -153,6 +154,9 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(id) else { return };
         match session.state {
             State::Open => {
+                if reason != CloseReason::Near {
+                    session.leave_unread(&mut self.flows);
+                }
                 session.begin_near_close(now, &mut self.flows);
                 self.tell_closed(id, reason);
                 self.touch(now, id);
@@ -170,6 +174,9 @@ impl Endpoint {
             for flow in core::mem::take(&mut opening.flows) {
                 self.flows.fail_send(flow);
             }
+        }
+        if reason != CloseReason::Near {
+            session.leave_unread(&mut self.flows);
         }
         session.end_flows(&mut self.flows);
         match state {

@@ -67,6 +67,12 @@ impl Assembly {
         *self = Self::default();
     }
 
+    /// Forgets everything but what is ready to be read.
+    pub(crate) fn forget_incomplete(&mut self) {
+        self.segments.clear();
+        self.buffered = self.ready.iter().map(|message| message.bytes.len() + OVERHEAD).sum();
+    }
+
     /// How long the message that this fragment belongs to would be with it, as far as is known.
     pub(crate) fn length_with(&self, sequence: u64, fragment: Fragment, data: &[u8]) -> usize {
         let before = self.before(sequence, fragment).map_or(0, |(_, segment)| segment.bytes.len());

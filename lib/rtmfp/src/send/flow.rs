@@ -54,6 +54,8 @@ pub(crate) struct SendFlow {
     pub(crate) low_water: usize,
     /// As many were unsent since it was told.
     pub(crate) wants_low: bool,
+    /// The session and the bytes that it was last counted with.
+    pub(crate) counted: (Option<SessionId>, usize),
 }
 
 impl SendFlow {
@@ -78,6 +80,7 @@ impl SendFlow {
             wants_writable: false,
             low_water: 0,
             wants_low: false,
+            counted: (None, 0),
         }
     }
 

@@ -111,7 +111,7 @@ impl Session {
                 let Some(flow) = flows.recv.get(id) else { return true };
                 write_exception(wire_id, flow.exception(), out);
                 let seen = flow.seen();
-                let blocks = flow.window_blocks(self.window_room(id, flow));
+                let blocks = flow.window_blocks(self.window_room(&flows.received, id, flow));
                 let all = seen.len() - 1; // The first one is the cumulative part.
                 let ranges = seen.beyond_cumulative();
                 match write_ack_ranges(wire_id, blocks, seen.cumulative(), ranges, room(out), out) {

@@ -28,9 +28,31 @@ impl Session {
                 flows.events.push_back(Event::FlowLost { flow: id, tag: flow.tag });
             }
         }
-        self.receiving.held = super::room::Held::default();
-        self.receiving.overhead = 0;
+        self.release_room(&mut flows.received);
         self.flight = super::Flight::default();
+    }
+
+    /// Before the flows end although the application did not want it: what was received whole and in order can still
+    /// be read until the flow's end is told, and what is held is released. Bounded by what the session may hold.
+    pub(crate) fn leave_unread(&mut self, flows: &mut Flows) {
+        let live = self.receiving.by_wire.iter().filter_map(|(&wire_id, slot)| match slot {
+            RecvSlot::Live(id) => Some((wire_id, *id)),
+            RecvSlot::Lingering { .. } => None,
+        });
+        for (wire_id, id) in live.collect::<Vec<_>>() {
+            let Some(flow) = flows.recv.get_mut(id).filter(|flow| flow.state == recv::State::Open) else {
+                continue;
+            };
+            let (tag, finished) = (flow.tag, flow.end());
+            // The session's own account ends with it.
+            flows.received.change(0, flow.buffered());
+            if flow.has_ready() {
+                flows.events.push_back(Event::Readable { flow: id, tag });
+            }
+            let lost = Event::FlowLost { flow: id, tag };
+            flows.events.push_back(if finished { Event::FlowFinished { flow: id, tag } } else { lost });
+            self.receiving.by_wire.remove(&wire_id);
+        }
     }
 
     /// The near end closes: Close is repeated until it is acknowledged.

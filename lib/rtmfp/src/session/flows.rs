@@ -6,10 +6,11 @@ use core::time::Duration;
 
 use rtmfp_base::{Arena, Message, ReceiptId, Time, WriteOptions};
 
+use super::total::{QueuedTotal, Total};
 use super::{Session, Timer};
 use crate::event::Event;
 use crate::ids::{RecvFlowKind, SendFlowKind};
-use crate::recv::RecvFlow;
+use crate::recv::{self, RecvFlow};
 use crate::send::{Receipts, SendFlow, State};
 use crate::wire::write_startup_options;
 use crate::{Priority, RecvFlowId, SendFlowId};
@@ -27,6 +28,8 @@ pub(crate) struct Flows {
     /// Flows in which writes were abandoned because of others; their sessions have to settle them.
     pub(crate) unsettled: Vec<SendFlowId>,
     pub(crate) events: VecDeque<Event>,
+    pub(crate) received: Total,
+    pub(crate) queued: QueuedTotal,
 }
 
 /// A receiving flow as its session knows it.
@@ -57,6 +60,11 @@ impl Flows {
             }
         }
         let Some(flow) = self.send.get_mut(id) else { return };
+        let counted = (flow.session, flow.queue.buffered());
+        if flow.counted != counted {
+            self.queued.recount(flow.counted, counted);
+            flow.counted = counted;
+        }
         if !flow.bound || flow.state != State::Open {
             return;
         }
@@ -101,6 +109,45 @@ impl Flows {
                 self.unsettled.push(child);
             }
         }
+    }
+
+    /// The application is about to be told something after which an id is dead.
+    pub(crate) fn note_told(&mut self, event: &Event) {
+        match *event {
+            Event::WriteEnded { receipt, .. } => self.receipts.forget(receipt),
+            Event::FlowLost { flow, .. } | Event::FlowFinished { flow, .. }
+                if self.recv.get(flow).is_some_and(|flow| flow.state == recv::State::Ended) =>
+            {
+                self.drop_ended(flow);
+            }
+            _ => {}
+        }
+    }
+
+    /// The application does not want what is left of a flow whose session has gone.
+    pub(crate) fn forget_ended(&mut self, id: RecvFlowId) {
+        self.drop_ended(id);
+        self.events.retain(|event| match *event {
+            Event::Readable { flow, .. }
+            | Event::FlowLost { flow, .. }
+            | Event::FlowFinished { flow, .. } => flow != id,
+            _ => true,
+        });
+    }
+
+    fn drop_ended(&mut self, id: RecvFlowId) {
+        if let Some(flow) = self.recv.remove(id) {
+            self.received.change(flow.buffered(), 0);
+        }
+    }
+
+    /// Reads from a flow whose session has gone.
+    pub(crate) fn read_ended(&mut self, id: RecvFlowId) -> Option<recv::Received> {
+        let flow = self.recv.get_mut(id)?;
+        let before = flow.buffered();
+        let message = flow.read();
+        self.received.change(before, flow.buffered());
+        message
     }
 
     /// Takes a sending flow out, whatever it still holds; tells the ends of its writes.
@@ -232,14 +279,18 @@ impl Session {
             flow.readable_told = true;
             flows.events.push_back(Event::Readable { flow: id, tag: flow.tag });
         }
-        if !flow.is_complete() || flow.state == crate::recv::State::Offered {
+        if let Some(at) = flow.next_reminder() {
+            self.timers.set_earlier(Timer::Rejection, at);
+        }
+        if !flow.is_complete() || flow.state == recv::State::Offered {
             return;
         }
         let through = flow.seen().cumulative();
         let (wire_id, tag, exception) = (flow.wire_id, flow.tag, flow.exception());
         debug_assert_eq!(flow.buffered(), 0);
-        self.receiving.overhead -= flow.overhead();
+        let overhead = flow.overhead();
         flows.recv.remove(id);
+        self.charge(&mut flows.received, overhead, 0);
         self.receiving.by_wire.insert(wire_id, RecvSlot::Lingering { through, exception });
         self.receiving.lingering.push_back((now + RECEIVE_LINGER, wire_id));
         self.timers.set_earlier(Timer::Linger, now + RECEIVE_LINGER);
@@ -247,6 +298,20 @@ impl Session {
             flows.events.push_back(Event::FlowFinished { flow: id, tag });
         }
         self.note_flows(now);
+    }
+
+    /// Tells those again whose flows were rejected and who have not said since that they know.
+    pub(crate) fn repeat_rejections(&mut self, now: Time, flows: &mut Flows) {
+        for (&wire_id, slot) in &self.receiving.by_wire {
+            let RecvSlot::Live(id) = slot else { continue };
+            let Some(flow) = flows.recv.get_mut(*id) else { continue };
+            if flow.take_reminder(now) {
+                self.acks.owe(wire_id);
+            }
+            if let Some(at) = flow.next_reminder() {
+                self.timers.set_earlier(Timer::Rejection, at);
+            }
+        }
     }
 
     /// Makes readable what has become so without anything having been received.

@@ -10,6 +10,7 @@ mod path;
 mod receive;
 mod room;
 mod timers;
+mod total;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -26,6 +27,7 @@ pub(crate) use path::Path;
 pub(crate) use path::timestamp;
 pub(crate) use receive::{Context, Received};
 pub(crate) use timers::{Timer, Timers};
+pub(crate) use total::Total;
 
 use crate::config::SessionConfig;
 use crate::congestion::Congestion;

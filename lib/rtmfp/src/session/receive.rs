@@ -103,7 +103,8 @@ impl Session {
 
     /// RFC 7016 section 3.6.3.1. Answers whether there is a flow now.
     fn start_receiving(&mut self, cx: &mut Context<'_>, wire_id: u64, options: &FlowOptions<'_>) -> bool {
-        let room = self.overhead_room() >= RecvFlow::BASE_COST + RANGE_COST;
+        let cost = RecvFlow::BASE_COST + RANGE_COST;
+        let room = self.overhead_room(&cx.flows.received) >= cost;
         if !room || self.receiving.by_wire.len() >= cx.limits.receive_flows {
             cx.stats.refused_flows += 1;
             return false;
@@ -115,15 +116,16 @@ impl Session {
             (sending.state == send::State::Open).then_some((id, sending.tag))
         });
         flow.associated = association.map(|(id, _)| id);
-        let metadata = options.metadata.filter(|metadata| metadata.len() <= MAX_METADATA);
+        let metadata =
+            options.metadata.filter(|metadata| metadata.len() <= cx.limits.metadata.min(MAX_METADATA));
         let acceptable = metadata.is_some()
             && !options.unknown_mandatory
             && options.association.is_some() == association.is_some();
         if !acceptable {
-            flow.reject(0);
+            flow.reject(cx.now, 0);
             cx.stats.refused_flows += 1;
         }
-        self.receiving.overhead += flow.overhead();
+        self.charge(&mut cx.flows.received, 0, flow.overhead());
         let id = cx.flows.recv.insert(flow);
         self.receiving.by_wire.insert(wire_id, RecvSlot::Live(id));
         if let (true, Some(metadata)) = (acceptable, metadata) {
@@ -153,18 +155,20 @@ impl Session {
             Some(RecvSlot::Live(id)) => *id,
         };
         let Some(flow) = cx.flows.recv.get_mut(id) else { return };
-        let (session, progress) = self.rooms(id, flow);
-        let ranges = cx.limits.ranges.min(flow.seen().len() + self.overhead_room() / RANGE_COST);
+        let (session, progress) = self.rooms(&cx.flows.received, id, flow);
+        let more = self.overhead_room(&cx.flows.received) / RANGE_COST;
+        let ranges = cx.limits.ranges.min(flow.seen().len() + more);
         let room = Room { session, progress, ranges };
         let (before, overhead_before) = (flow.buffered(), flow.overhead());
         let accepted = flow.receive(sequence, forward, flags, data, room);
-        self.receiving.overhead = self.receiving.overhead + flow.overhead() - overhead_before;
-        let after = flow.buffered();
+        let (after, overhead) = (flow.buffered(), flow.overhead());
+        self.charge(&mut cx.flows.received, overhead_before, overhead);
         self.account(cx.now, cx.flows, id, before, after);
         match accepted {
             Accepted::Yes { ack_now } => self.owe_ack(cx.now, wire_id, ack_now),
             Accepted::NoRoom => {
                 cx.stats.data_without_room += 1;
+                cx.flows.received.claim(cx.now, self.id);
                 self.owe_ack(cx.now, wire_id, true);
             }
             Accepted::TooLong => {
@@ -184,7 +188,7 @@ impl Session {
             cx.flows.events.push_back(Event::FlowLost { flow: id, tag: flow.tag });
         }
         let freed = flow.buffered();
-        flow.reject(0);
+        flow.reject(cx.now, 0);
         self.account(cx.now, cx.flows, id, freed, 0);
         self.owe_ack(cx.now, wire_id, true);
         self.settle_recv(cx.now, cx.flows, id);
@@ -257,8 +261,9 @@ impl Session {
         self.settle_send(cx.now, cx.flows, id);
     }
 
-    pub(crate) fn on_buffer_probe(&mut self, cx: &Context<'_>, wire_id: u64) {
+    pub(crate) fn on_buffer_probe(&mut self, cx: &mut Context<'_>, wire_id: u64) {
         if self.receiving.by_wire.contains_key(&wire_id) {
+            cx.flows.received.claim(cx.now, self.id);
             self.choose_exempt(cx.now, cx.flows);
             self.owe_ack(cx.now, wire_id, true);
         }

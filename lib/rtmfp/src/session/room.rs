@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use rtmfp_base::Time;
 
-use super::{Flows, RecvSlot, Session};
+use super::{Flows, RecvSlot, Session, Total};
 use crate::RecvFlowId;
 use crate::recv::RecvFlow;
 
@@ -39,41 +39,60 @@ pub(crate) struct Held {
 }
 
 impl Session {
-    fn receive_room(&self) -> usize {
+    fn own_room(&self) -> usize {
         self.config.receive_limit.saturating_sub(self.receiving.held.bytes)
     }
 
-    /// What flows and holes may still cost beside the bytes.
-    pub(crate) fn overhead_room(&self) -> usize {
-        self.config.overhead_limit.saturating_sub(self.receiving.overhead)
+    fn receive_room(&self, total: &Total) -> usize {
+        self.own_room().min(total.share(self.id))
     }
 
-    fn is_scarce(&self) -> bool {
-        self.receive_room() < self.config.receive_limit / 2
+    /// What flows and holes may still cost beside the bytes.
+    pub(crate) fn overhead_room(&self, total: &Total) -> usize {
+        self.config.overhead_limit.saturating_sub(self.receiving.overhead).min(total.room())
+    }
+
+    /// What cost `before` beside the bytes costs `after` now.
+    pub(crate) fn charge(&mut self, total: &mut Total, before: usize, after: usize) {
+        self.receiving.overhead = self.receiving.overhead + after - before;
+        total.change(before, after);
+    }
+
+    /// All flows have gone.
+    pub(crate) fn release_room(&mut self, total: &mut Total) {
+        total.change_session(Time::ZERO, self.id, self.receiving.held.bytes, 0);
+        total.change(self.receiving.overhead, 0);
+        total.end_turn(self.id);
+        self.receiving.held = Held::default();
+        self.receiving.overhead = 0;
+    }
+
+    fn is_scarce(&self, total: &Total) -> bool {
+        self.own_room() < self.config.receive_limit / 2 || total.is_scarce()
     }
 
     /// What each busy flow may advertise, and `more` others.
-    fn share(&self, more: usize) -> usize {
-        let room = self.receive_room();
-        if self.is_scarce() { room / (self.receiving.held.flows + more).max(1) } else { room }
+    fn share(&self, total: &Total, more: usize) -> usize {
+        let room = self.receive_room(total);
+        if self.is_scarce(total) { room / (self.receiving.held.flows + more).max(1) } else { room }
     }
 
     /// Bytes that all flows together may take, and those that a flow may if they are the next ones it needs.
-    pub(crate) fn rooms(&self, id: RecvFlowId, flow: &RecvFlow) -> (usize, usize) {
-        let room = self.receive_room();
+    pub(crate) fn rooms(&self, total: &Total, id: RecvFlowId, flow: &RecvFlow) -> (usize, usize) {
+        let room = self.receive_room(total);
         if !self.is_exempt(id) {
             return (room, room);
         }
         let most = self.config.receive_limit.saturating_add(flow.max_message);
-        (room, most.saturating_sub(self.receiving.held.bytes))
+        (room, most.saturating_sub(self.receiving.held.bytes).min(total.progress_room(self.id)))
     }
 
     /// What a flow may advertise at the most.
-    pub(crate) fn window_room(&self, id: RecvFlowId, flow: &RecvFlow) -> usize {
+    pub(crate) fn window_room(&self, total: &Total, id: RecvFlowId, flow: &RecvFlow) -> usize {
         if self.is_exempt(id) {
-            self.rooms(id, flow).1
+            self.rooms(total, id, flow).1
         } else {
-            self.share(usize::from(flow.buffered() == 0))
+            self.share(total, usize::from(flow.buffered() == 0))
         }
     }
 
@@ -83,10 +102,19 @@ impl Session {
 
     /// A flow that held `before` bytes holds `after` now. Where that makes room, those flows tell that they are open
     /// which were closed for want of it.
-    pub(crate) fn account(&mut self, now: Time, flows: &Flows, id: RecvFlowId, before: usize, after: usize) {
-        let share_before = self.share(1);
+    pub(crate) fn account(
+        &mut self,
+        now: Time,
+        flows: &mut Flows,
+        id: RecvFlowId,
+        before: usize,
+        after: usize,
+    ) {
+        let share_before = self.share(&flows.received, 1);
         let held = &mut self.receiving.held;
-        held.bytes = held.bytes + after - before;
+        let bytes = held.bytes + after - before;
+        flows.received.change_session(now, self.id, held.bytes, bytes);
+        held.bytes = bytes;
         held.flows = held.flows + usize::from(after > 0) - usize::from(before > 0);
         if after > before
             && let Some(exempt) = held.exempt.as_mut().filter(|exempt| exempt.flow == id)
@@ -97,7 +125,7 @@ impl Session {
             held.searched = None;
         }
         self.choose_exempt(now, flows);
-        let share = self.share(1);
+        let share = self.share(&flows.received, 1);
         if share_before < REOPENED && share >= REOPENED {
             self.tell_reopened(flows, share);
         }
@@ -115,7 +143,7 @@ impl Session {
 
     /// Where room is scarce, sees to it that one flow can go on, in turn.
     pub(crate) fn choose_exempt(&mut self, now: Time, flows: &Flows) {
-        if !self.is_scarce() {
+        if !self.is_scarce(&flows.received) {
             self.receiving.held.exempt = None;
             return;
         }

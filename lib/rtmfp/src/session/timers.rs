@@ -27,11 +27,13 @@ pub(crate) enum Timer {
     Expiry,
     /// A finished flow's number is free again.
     Linger,
+    /// A rejection is to be told again.
+    Rejection,
     /// Something about the path is due: an interface, a probe of its size, an opening that nobody hears.
     Path,
 }
 
-pub(crate) const ALL: [Timer; 12] = [
+pub(crate) const ALL: [Timer; 13] = [
     Timer::Startup,
     Timer::Deadline,
     Timer::Retransmit,
@@ -43,6 +45,7 @@ pub(crate) const ALL: [Timer; 12] = [
     Timer::Probe,
     Timer::Expiry,
     Timer::Linger,
+    Timer::Rejection,
     Timer::Path,
 ];
 
@@ -61,6 +64,7 @@ impl Timer {
             Self::Probe => "probe",
             Self::Expiry => "expiry",
             Self::Linger => "linger",
+            Self::Rejection => "rejection",
             Self::Path => "path",
         }
     }
