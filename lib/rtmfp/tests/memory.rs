@@ -91,7 +91,7 @@ fn bounded_in_all() {
     let cost = live() - before - sessions;
     println!("120 bad sessions: {held} bytes counted, {cost} bytes");
     assert!(held > TOTAL / 2 && held <= TOTAL + 65_536 + 1200, "{held}");
-    assert!(cost <= (TOTAL + TOTAL / 4 + 65_536) as isize, "{cost}");
+    assert!(cost <= (TOTAL + TOTAL / 2) as isize, "{cost}");
     assert!(b.stats().data_without_room > 1000 && b.stats().refused_flows == 0);
     // No flow is taken when nothing is left; one that is there may go on.
     let mut late = Forger::new("late", v4(200));
@@ -107,7 +107,7 @@ fn bounded_in_all() {
     send(&mut b, &packet, true);
     assert_eq!(b.holdings().held_recv_flows, flows);
     assert!(b.stats().refused_flows > 0);
-    assert!(live() - before - sessions <= (TOTAL + TOTAL / 4 + 65_536) as isize);
+    assert!(live() - before - sessions <= (TOTAL + TOTAL / 2) as isize);
 }
 
 /// What a far end can make a sender hold beside what was written: as many flows as there may be, numbers that are never

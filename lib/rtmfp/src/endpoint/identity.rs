@@ -232,6 +232,7 @@ impl Endpoint {
     /// The far end has come back with a new session: the old one is of no use to anybody, and nothing is sent for it.
     fn replace_session(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
+        session.leave_unread(&mut self.flows);
         session.end_flows(&mut self.flows);
         self.stats.replaced_sessions += 1;
         self.tell_closed(id, CloseReason::Replaced);

@@ -359,7 +359,7 @@ impl Endpoint {
         let session = refused.session;
         let Some(open) = self.sessions.get_mut(session) else { return };
         let (wire_id, freed) = (refused.wire_id, refused.buffered());
-        refused.reject(code);
+        refused.reject(now, code);
         open.account(now, &mut self.flows, flow, freed, 0);
         open.owe_ack(now, wire_id, true);
         open.settle_recv(now, &mut self.flows, flow);

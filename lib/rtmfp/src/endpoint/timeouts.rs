@@ -96,6 +96,7 @@ impl Endpoint {
             Timer::Reopen => session.tell_reopened_again(now),
             Timer::Expiry => session.expire_messages(now, &mut self.flows),
             Timer::Linger => session.end_lingering(now),
+            Timer::Rejection => session.repeat_rejections(now, &mut self.flows),
             Timer::Path => self.on_path_timer(now, id),
         }
     }
@@ -183,6 +184,9 @@ impl Endpoint {
             for flow in core::mem::take(&mut opening.flows) {
                 self.flows.fail_send(flow);
             }
+        }
+        if reason != CloseReason::Near {
+            session.leave_unread(&mut self.flows);
         }
         session.end_flows(&mut self.flows);
         match state {

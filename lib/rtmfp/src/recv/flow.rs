@@ -1,6 +1,8 @@
 //! One receiving flow.
 
-use rtmfp_base::Tag;
+use core::time::Duration;
+
+use rtmfp_base::{Tag, Time};
 
 use super::RangeSet;
 use super::assembly::{Assembly, OVERHEAD, Received};
@@ -26,6 +28,8 @@ pub(crate) enum State {
     Open,
     Rejected {
         code: u64,
+        /// When the sender is told again, and after what time.
+        again: Option<(Time, Duration)>,
     },
     /// Its session has gone; what was received whole waits to be read until its end is told.
     Ended,
@@ -77,6 +81,9 @@ pub(crate) struct Room {
     pub(crate) ranges: usize,
 }
 
+const FIRST_REMINDER: Duration = Duration::from_secs(1);
+const LAST_REMINDER: Duration = Duration::from_secs(64);
+
 /// What a range of sequence numbers costs.
 pub(crate) const RANGE_COST: usize = 32;
 
@@ -123,7 +130,7 @@ impl RecvFlow {
     /// The code it was rejected with.
     pub(crate) fn exception(&self) -> Option<u64> {
         match self.state {
-            State::Rejected { code } => Some(code),
+            State::Rejected { code, .. } => Some(code),
             State::Offered | State::Open | State::Ended => None,
         }
     }
@@ -258,11 +265,33 @@ impl RecvFlow {
     }
 
     /// Drops the buffer; the sender is told by an exception with each acknowledgement.
-    pub(crate) fn reject(&mut self, code: u64) {
+    pub(crate) fn reject(&mut self, now: Time, code: u64) {
         if !self.is_rejected() {
-            self.state = State::Rejected { code };
+            self.state = State::Rejected { code, again: Some((now + FIRST_REMINDER, FIRST_REMINDER)) };
             self.assembly.clear();
         }
+    }
+
+    /// When the sender is to be told again that it was rejected.
+    pub(crate) fn next_reminder(&self) -> Option<Time> {
+        match self.state {
+            State::Rejected { again, .. } => again.map(|(at, _)| at),
+            _ => None,
+        }
+    }
+
+    /// Whether to tell the sender again now that it was rejected: after 1 s, 2 s and so on, seven times at most. One
+    /// that has nothing under way when the first news is lost would never hear of it.
+    pub(crate) fn take_reminder(&mut self, now: Time) -> bool {
+        let State::Rejected { again: Some((at, waited)), .. } = self.state else { return false };
+        if at > now {
+            return false;
+        }
+        let next = (waited < LAST_REMINDER).then(|| (now + 2 * waited, 2 * waited));
+        if let State::Rejected { again, .. } = &mut self.state {
+            *again = next;
+        }
+        true
     }
 
     /// Its session ends: makes readable what can be, and forgets the rest. Answers whether the flow has come to its end

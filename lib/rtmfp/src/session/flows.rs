@@ -279,6 +279,9 @@ impl Session {
             flow.readable_told = true;
             flows.events.push_back(Event::Readable { flow: id, tag: flow.tag });
         }
+        if let Some(at) = flow.next_reminder() {
+            self.timers.set_earlier(Timer::Rejection, at);
+        }
         if !flow.is_complete() || flow.state == recv::State::Offered {
             return;
         }
@@ -295,6 +298,20 @@ impl Session {
             flows.events.push_back(Event::FlowFinished { flow: id, tag });
         }
         self.note_flows(now);
+    }
+
+    /// Tells those again whose flows were rejected and who have not said since that they know.
+    pub(crate) fn repeat_rejections(&mut self, now: Time, flows: &mut Flows) {
+        for (&wire_id, slot) in &self.receiving.by_wire {
+            let RecvSlot::Live(id) = slot else { continue };
+            let Some(flow) = flows.recv.get_mut(*id) else { continue };
+            if flow.take_reminder(now) {
+                self.acks.owe(wire_id);
+            }
+            if let Some(at) = flow.next_reminder() {
+                self.timers.set_earlier(Timer::Rejection, at);
+            }
+        }
     }
 
     /// Makes readable what has become so without anything having been received.

@@ -124,7 +124,7 @@ impl Session {
             && !options.unknown_mandatory
             && options.association.is_some() == association.is_some();
         if !acceptable {
-            flow.reject(0);
+            flow.reject(cx.now, 0);
             cx.stats.refused_flows += 1;
         }
         self.charge(&mut cx.flows.received, 0, flow.overhead());
@@ -192,7 +192,7 @@ impl Session {
             cx.flows.events.push_back(Event::FlowLost { flow: id, tag: flow.tag });
         }
         let freed = flow.buffered();
-        flow.reject(0);
+        flow.reject(cx.now, 0);
         self.account(cx.now, cx.flows, id, freed, 0);
         self.owe_ack(cx.now, wire_id, true);
         self.settle_recv(cx.now, cx.flows, id);

@@ -31,11 +31,13 @@ pub(crate) enum Timer {
     Expiry,
     /// A finished flow's number is free again.
     Linger,
+    /// A rejection is to be told again.
+    Rejection,
     /// Something about the path is due: an interface, a probe of its size, an opening that nobody hears.
     Path,
 }
 
-pub(crate) const ALL: [Timer; 14] = [
+pub(crate) const ALL: [Timer; 15] = [
     Timer::Startup,
     Timer::Deadline,
     Timer::Retransmit,
@@ -49,6 +51,7 @@ pub(crate) const ALL: [Timer; 14] = [
     Timer::Reopen,
     Timer::Expiry,
     Timer::Linger,
+    Timer::Rejection,
     Timer::Path,
 ];
 
@@ -69,6 +72,7 @@ impl Timer {
             Self::Reopen => "reopen",
             Self::Expiry => "expiry",
             Self::Linger => "linger",
+            Self::Rejection => "rejection",
             Self::Path => "path",
         }
     }
