@@ -61,10 +61,11 @@ fn the_link_is_full_and_a_long_queue_stays_short_where_delay_counts() {
 
 #[test]
 fn two_and_five_senders_share_a_long_queue_fairly_and_keep_it_short() {
-    for gap in [0.0, 1.0] {
-        let two = several(2, gap, 10.0, 20, 0.9, 0.5);
+    // Those that begin later need some time to find the base.
+    for (gap, jain) in [(0.0, 0.9), (1.0, 0.8)] {
+        let two = several(2, gap, 10.0, 20, jain, 0.4);
         assert!(two.wait(99) < 150, "{}", two.wait(99));
-        several(5, gap, 10.0, 20, 0.85, 0.4);
+        several(5, gap, 10.0, 20, jain, 0.4);
     }
 }
 
@@ -93,4 +94,18 @@ fn two_five_and_twenty_senders_are_fair_for_a_minute() {
             }
         }
     }
+}
+
+#[test]
+fn a_sender_that_joins_another_finds_the_base() {
+    let mut bottleneck = Bottleneck::new(1, 10, RTT, 10.0);
+    bottleneck.sender(THRESHOLD, Duration::ZERO);
+    bottleneck.sender(THRESHOLD, SECOND * 10);
+    bottleneck.run(SECOND * 11);
+    let joined = bottleneck.base_rtts();
+    bottleneck.run(SECOND * 25);
+    let later = bottleneck.base_rtts();
+    println!("{joined:?}, then {later:?}");
+    assert!(joined[1] > joined[0] + 12, "it takes the other's queue for a part of the path: {joined:?}");
+    assert!(later[1] <= later[0] + 12, "{later:?}");
 }

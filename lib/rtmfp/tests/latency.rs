@@ -106,13 +106,9 @@ fn waits(priority: Priority, bulk: bool) -> Vec<Duration> {
         if now_lost != lost {
             lost = now_lost;
             calm_since = slow.hands.now + Duration::from_millis(100);
-            if let Some(last) = written.last_mut() {
-                last.1 = true;
-            }
-        } else if slow.hands.now < calm_since
-            && let Some(last) = written.last_mut()
-        {
-            last.1 = true;
+        }
+        if let Some(last) = written.last_mut() {
+            last.1 |= slow.hands.now < calm_since;
         }
     }
     slow.run(500);

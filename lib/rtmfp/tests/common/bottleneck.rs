@@ -131,4 +131,15 @@ impl Bottleneck {
         let shares = self.senders.iter().map(|sender| sender.received as f64 / most).collect();
         Outcome { shares, waits }
     }
+
+    /// What each sender takes for the round-trip time of the empty path, in milliseconds.
+    pub fn base_rtts(&mut self) -> Vec<u64> {
+        let mut all = Vec::new();
+        for sender in &self.senders {
+            let endpoint = self.net.service::<super::Node<Peer>>(sender.host).endpoint();
+            let session = endpoint.open_sessions()[0];
+            all.push(endpoint.session(session).expect("open").counters().rtt_base_micros / 1000);
+        }
+        all
+    }
 }
