@@ -209,6 +209,8 @@ pub struct Limits {
     /// Bytes of packets of a session that came in fragments and are not complete, with 64 more a fragment. Larger
     /// packets than this are not put together.
     pub packet_fragments: usize,
+    /// Startup packets that come in fragments.
+    pub startup_fragments: FragmentLimits,
     /// Rates of answers to hellos.
     pub hellos: HelloLimits,
 }
@@ -236,8 +238,30 @@ impl Default for Limits {
             mobility_checks: 1000,
             path_errors: 100,
             packet_fragments: 16 * 1024,
+            startup_fragments: FragmentLimits::default(),
             hellos: HelloLimits::default(),
         }
+    }
+}
+
+/// What is kept of startup packets of which fragments are missing (RFC 7016 section 3.4). They are given up when nothing
+/// new has come for a second, or after 60 seconds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FragmentLimits {
+    /// Packets.
+    pub packets: usize,
+    /// Packets from one /24 or /56 prefix.
+    pub prefix_packets: usize,
+    /// Bytes of all of them, 64 for each fragment added.
+    pub bytes: usize,
+    /// Bytes of a packet. The RFC suggests 65,536 where the size to expect is not known; no packet that this library
+    /// sends is longer than [`MAX_STARTUP_PACKET`], and what strangers send in one is kept with their sessions.
+    pub packet_bytes: usize,
+}
+
+impl Default for FragmentLimits {
+    fn default() -> Self {
+        Self { packets: 256, prefix_packets: 32, bytes: 1024 * 1024, packet_bytes: 8192 }
     }
 }
 

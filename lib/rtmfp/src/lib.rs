@@ -20,8 +20,8 @@ mod send;
 mod session;
 
 pub use config::{
-    Config, FIHelloMode, HelloLimits, Limits, MAX_FRAGMENT, MAX_METADATA, MAX_PACKET, MAX_STARTUP_PACKET,
-    MOST_PACKET, Mobility, SessionConfig,
+    Config, FIHelloMode, FragmentLimits, HelloLimits, Limits, MAX_FRAGMENT, MAX_METADATA, MAX_PACKET,
+    MAX_STARTUP_PACKET, MOST_PACKET, Mobility, SessionConfig,
 };
 pub use endpoint::{
     Disposition, DropReason, Endpoint, FlowSpec, Holdings, IntroduceError, OpenFlowError, Receipt,

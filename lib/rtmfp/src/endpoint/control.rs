@@ -10,8 +10,8 @@ use crate::SessionId;
 /// How a control packet is protected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Envelope {
-    /// The default key, startup mode, to this session id of the far end (0 for hellos).
-    Startup { far_id: u32 },
+    /// The default key, startup mode, to this session id of the far end (0 for hellos); in fragments if it is long.
+    Startup { far_id: u32, fragmented: bool },
     /// The keys and mode of a session.
     Session(SessionId),
     /// The same, with padding before the chunk that makes the clear packet, with the profile's front, so many bytes long.
@@ -40,6 +40,10 @@ impl Control {
     /// Queues a packet.
     pub(crate) fn push(&mut self, packet: ControlPacket) {
         self.waiting.push_back(packet);
+    }
+
+    pub(crate) fn extend(&mut self, packets: impl IntoIterator<Item = ControlPacket>) {
+        self.waiting.extend(packets);
     }
 
     pub(crate) fn pop(&mut self) -> Option<ControlPacket> {

@@ -94,11 +94,29 @@ impl Endpoint {
         let Ok(clear) = self.profile.open(DEFAULT_KEY, sealed) else {
             return self.dropped(DropReason::Unauthentic);
         };
-        let Ok((header, chunks)) = PacketHeader::parse(&sealed[clear]) else {
-            return self.dropped(DropReason::Malformed);
+        let ours = match self.on_startup_chunks(now, meta, len, &sealed[clear]) {
+            Ok(ours) => ours,
+            Err(reason) => return self.dropped(reason),
         };
+        if ours {
+            return Disposition::Consumed;
+        }
+        sealed.copy_from_slice(&copy);
+        self.stats.unknown_sessions += 1;
+        Disposition::NotOurs
+    }
+
+    /// A clear packet for session id 0, that took datagrams of so many bytes. Answers whether it is for this end.
+    pub(super) fn on_startup_chunks(
+        &mut self,
+        now: Time,
+        meta: &RecvMeta,
+        len: usize,
+        clear: &[u8],
+    ) -> Result<bool, DropReason> {
+        let (header, chunks) = PacketHeader::parse(clear).map_err(|_| DropReason::Malformed)?;
         if header.mode != Mode::Startup {
-            return self.dropped(DropReason::Malformed);
+            return Err(DropReason::Malformed);
         }
         let (mut greeted, mut ours) = (false, false);
         for (kind, payload) in Chunks::new(chunks) {
@@ -115,16 +133,15 @@ impl Endpoint {
                 }
                 Ok(Chunk::RHello(hello)) => ours |= self.on_rhello(now, meta, len, &hello),
                 Ok(Chunk::Redirect(redirect)) => ours |= self.on_redirect(now, meta, &redirect),
+                // There are none of fragments.
+                Ok(Chunk::PacketFragment(fragment)) if !self.fragmented => {
+                    ours |= self.on_fragment(now, meta, len, &fragment);
+                }
                 Ok(_) => {}
                 Err(_) => self.stats.malformed_chunks += 1,
             }
         }
-        if ours {
-            return Disposition::Consumed;
-        }
-        sealed.copy_from_slice(&copy);
-        self.stats.unknown_sessions += 1;
-        Disposition::NotOurs
+        Ok(ours)
     }
 
     /// A packet for an initiator that waits for the responder's keying: with the default key, or early data.

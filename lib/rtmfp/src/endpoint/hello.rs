@@ -172,7 +172,8 @@ impl Endpoint {
     /// Queues a startup packet as the answer to a datagram.
     pub(super) fn send_startup(&mut self, meta: &RecvMeta, to: SocketAddr, far_id: u32, chunk: Vec<u8>) {
         self.queue_control(ControlPacket {
-            envelope: Envelope::Startup { far_id },
+            // Who sends fragments takes them. They are for session id 0 only.
+            envelope: Envelope::Startup { far_id, fragmented: self.fragmented && far_id == 0 },
             interface: meta.interface,
             to,
             src_ip: meta.dst_ip,
@@ -184,6 +185,11 @@ impl Endpoint {
     /// Queues a packet if there is room: one that others ask for, or that is repeated until it is answered.
     /// Answers whether there was.
     pub(super) fn queue_control(&mut self, packet: ControlPacket) -> bool {
+        if matches!(packet.envelope, Envelope::Startup { fragmented: true, .. })
+            && Self::is_long(&packet.chunk)
+        {
+            return self.queue_fragments(packet);
+        }
         let room = self.control.len() < self.config.limits.control_queue;
         if room {
             self.control.push(packet);

@@ -35,11 +35,18 @@ const LONGEST_EARLY: usize = MAX_PACKET + 256;
 pub(crate) struct Retry {
     at: Time,
     gap: Duration,
+    sent: u32,
 }
 
 impl Retry {
     fn new(at: Time) -> Self {
-        Self { at, gap: Duration::from_secs(1) }
+        Self { at, gap: Duration::from_secs(1), sent: 0 }
+    }
+
+    /// Whether what was just due is the second, the fourth...: if it is long it goes in fragments, for the path may not
+    /// take it whole, or not in fragments.
+    fn goes_in_fragments(&self) -> bool {
+        self.sent.is_multiple_of(2)
     }
 
     fn is_due(&mut self, now: Time) -> bool {
@@ -47,6 +54,7 @@ impl Retry {
         if due {
             self.at = now + self.gap;
             self.gap += Duration::from_millis(1500);
+            self.sent += 1;
         }
         due
     }
@@ -225,16 +233,21 @@ impl Endpoint {
             State::Hello => {
                 let mut chunk = Vec::new();
                 Chunk::IHello(IHello { epd: &opening.epd, tag: &opening.tag }).write(&mut chunk);
-                let due: Vec<SocketAddr> = opening
+                let due: Vec<(SocketAddr, bool)> = opening
                     .candidates
                     .iter_mut()
-                    .filter_map(|candidate| candidate.retry.is_due(now).then_some(candidate.to))
+                    .filter_map(|candidate| {
+                        candidate
+                            .retry
+                            .is_due(now)
+                            .then(|| (candidate.to, candidate.retry.goes_in_fragments()))
+                    })
                     .collect();
                 let next = opening.candidates.iter().map(|candidate| candidate.retry.at).min();
                 session.timers.set(Timer::Startup, next.unwrap_or(Time::MAX));
-                for to in due {
+                for (to, fragmented) in due {
                     // A packet that can't be sent is repeated as one that was lost.
-                    let _ = self.send_everywhere(to, &chunk);
+                    let _ = self.send_everywhere(to, &chunk, fragmented);
                 }
             }
             State::Keying => {
@@ -244,7 +257,7 @@ impl Endpoint {
                     session.timers.set(Timer::Startup, retry.at);
                     let path = &session.path;
                     let packet = ControlPacket {
-                        envelope: Envelope::Startup { far_id: 0 },
+                        envelope: Envelope::Startup { far_id: 0, fragmented: retry.goes_in_fragments() },
                         interface: path.interface,
                         to: path.to,
                         src_ip: path.src_ip,
@@ -260,15 +273,22 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn queue_hello(&mut self, interface: InterfaceId, to: SocketAddr, chunk: Vec<u8>) {
+    /// Queues a hello from an interface. Answers whether there was room.
+    pub(super) fn queue_hello(
+        &mut self,
+        interface: InterfaceId,
+        to: SocketAddr,
+        chunk: Vec<u8>,
+        fragmented: bool,
+    ) -> bool {
         self.queue_control(ControlPacket {
-            envelope: Envelope::Startup { far_id: 0 },
+            envelope: Envelope::Startup { far_id: 0, fragmented },
             interface,
             to,
             src_ip: None,
             dscp: 0,
             chunk,
-        });
+        })
     }
 
     fn opening_by_tag(&self, tag: &[u8]) -> Option<SessionId> {

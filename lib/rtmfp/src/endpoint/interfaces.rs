@@ -111,7 +111,7 @@ impl Endpoint {
             return;
         };
         for (to, chunk) in opening.greetings(local.is_ipv4()) {
-            self.queue_hello(interface, to, chunk);
+            self.queue_hello(interface, to, chunk, false);
         }
     }
 

@@ -135,14 +135,22 @@ impl Endpoint {
         to: SocketAddr,
         chunk: Vec<u8>,
     ) -> Result<(), IntroduceError> {
-        let Some(Via { interface, src_ip }) = via else { return self.send_everywhere(to, &chunk) };
-        let envelope = Envelope::Startup { far_id: 0 };
+        let fragmented = false;
+        let Some(Via { interface, src_ip }) = via else {
+            return self.send_everywhere(to, &chunk, fragmented);
+        };
+        let envelope = Envelope::Startup { far_id: 0, fragmented };
         let packet = ControlPacket { envelope, interface, to, src_ip, dscp: 0, chunk };
         if self.queue_control(packet) { Ok(()) } else { Err(IntroduceError::Busy) }
     }
 
     /// Queues a startup packet to session id 0 on every interface of the address's family.
-    pub(super) fn send_everywhere(&mut self, to: SocketAddr, chunk: &[u8]) -> Result<(), IntroduceError> {
+    pub(super) fn send_everywhere(
+        &mut self,
+        to: SocketAddr,
+        chunk: &[u8],
+        fragmented: bool,
+    ) -> Result<(), IntroduceError> {
         let fitting: Vec<InterfaceId> = self
             .interfaces
             .iter()
@@ -151,7 +159,8 @@ impl Endpoint {
             .collect();
         let mut result = Err(IntroduceError::NoInterface);
         for interface in fitting {
-            result = self.send_startup_via(Some(interface.into()), to, chunk.to_vec());
+            let sent = self.queue_hello(interface, to, chunk.to_vec(), fragmented);
+            result = if sent { Ok(()) } else { Err(IntroduceError::Busy) };
         }
         result
     }
@@ -263,7 +272,7 @@ impl Endpoint {
         let _ = match mode {
             FIHelloMode::RHello if self.fits_rhello(hello.tag) => {
                 let chunk = self.rhello(now, hello.tag, reply);
-                self.send_everywhere(reply, &chunk)
+                self.send_everywhere(reply, &chunk, false)
             }
             FIHelloMode::Redirect => self.send_redirect(None, reply, hello.tag, &[]),
             _ => Ok(()),

@@ -3,6 +3,7 @@
 mod control;
 mod cookie;
 mod demux;
+mod fragments;
 mod handles;
 mod hello;
 mod identity;
@@ -104,6 +105,10 @@ pub struct Endpoint {
     hellos: hello::Hellos,
     unproven: unproven::Unproven,
     introductions: introduce::Introductions,
+    reassembly: fragments::Reassembly,
+    paced: fragments::Paced,
+    /// What is being worked on came in fragments.
+    fragmented: bool,
     near_ids: near_id::NearIds,
     paths: mobility::Paths,
     critical: Critical,
@@ -180,6 +185,9 @@ impl Endpoint {
             hellos,
             unproven: unproven::Unproven::default(),
             introductions,
+            reassembly: fragments::Reassembly::default(),
+            paced: fragments::Paced::default(),
+            fragmented: false,
             near_ids,
             paths,
             critical: Critical::default(),
@@ -215,7 +223,8 @@ impl Endpoint {
             held_index_entries: index as u64,
             held_timers: self.timers.len() as u64,
             held_jobs: self.jobs.len() as u64,
-            held_control_packets: self.control.len() as u64,
+            held_control_packets: (self.control.len() + self.paced.len()) as u64,
+            held_partial_packets: self.reassembly.len() as u64,
             held_events: self.flows.events.len() as u64,
             held_received_bytes: self.flows.received.held() as u64,
             held_queued_bytes: self.flows.queued.all() as u64,

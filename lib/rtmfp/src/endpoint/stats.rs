@@ -86,6 +86,12 @@ stats! {
     refused_addresses,
     /// Addresses in Redirects beyond the number that is tried.
     limited_addresses,
+    /// Startup packets sent in fragments.
+    fragmented_startups,
+    /// Startup packets that came in fragments.
+    reassembled_startups,
+    /// Fragments of startup packets dropped: no room, or they contradict others.
+    limited_fragments,
     /// Hellos, and keying from another address than the cookie's, not answered because too many came.
     limited_hellos,
     /// Keying with a cookie that is not ours or too old.
@@ -144,6 +150,8 @@ stats! {
     held_jobs,
     /// Packets that wait and are neither data nor acknowledgements.
     held_control_packets,
+    /// Startup packets of which fragments are missing.
+    held_partial_packets,
     /// Events to be polled.
     held_events,
     /// Bytes received and not read, with what flows and holes cost.

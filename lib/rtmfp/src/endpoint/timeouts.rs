@@ -19,6 +19,11 @@ const TURN: usize = 1024;
 impl Endpoint {
     /// When [`Self::handle_timeout`] wants to be called, and why.
     pub fn poll_timeout(&mut self) -> Option<(Time, TimeoutReason)> {
+        let fragments = self.fragments_due().map(|at| (at, "fragments"));
+        [self.poll_session_timeout(), fragments].into_iter().flatten().min()
+    }
+
+    fn poll_session_timeout(&mut self) -> Option<(Time, TimeoutReason)> {
         while let Some(&(at, id)) = self.timers.first() {
             let Some(session) = self.sessions.get_mut(id) else {
                 self.timers.pop_first();
@@ -40,6 +45,7 @@ impl Endpoint {
 
     /// Serves the timers that are due.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.serve_fragments(now);
         for _ in 0..TURN {
             let Some(&(at, id)) = self.timers.first() else { break };
             if at > now {

@@ -42,6 +42,7 @@ impl Endpoint {
     /// Appends datagrams until the batch is full or nothing is left to send now.
     pub fn poll_transmit(&mut self, now: Time, batch: &mut Batch) {
         self.settle_dependent(now);
+        self.serve_fragments(now);
         let mut ids = core::mem::take(&mut self.sealings);
         let mut far_ids = core::mem::take(&mut self.sealing_ids);
         while !batch.is_full() {
@@ -75,7 +76,7 @@ impl Endpoint {
     ) -> bool {
         let Some(packet) = self.control.pop() else { return false };
         let (key, far_id, mut header) = match packet.envelope {
-            Envelope::Startup { far_id } => {
+            Envelope::Startup { far_id, .. } => {
                 let header = PacketHeader {
                     mode: Mode::Startup,
                     time_critical: false,
@@ -237,6 +238,6 @@ impl Endpoint {
 
     /// Whether something waits to be sent.
     pub fn wants_transmit(&self) -> bool {
-        !self.control.is_empty() || self.ready.iter().any(|list| !list.is_empty())
+        !self.control.is_empty() || self.paced.len() > 0 || self.ready.iter().any(|list| !list.is_empty())
     }
 }
