@@ -4,11 +4,14 @@
 //! datagrams and the time at which it wants to be called again. It reads no clock, opens no socket, spawns no
 //! thread and calls nobody back, so the same code runs in a program and under a simulator. Cryptography is
 //! a [profile](crypto::Profile) that the application brings.
+//!
+//! The [guide] says how to build with it.
 #![forbid(unsafe_code)]
 
 pub mod congestion;
 pub mod crypto;
 pub mod driver;
+pub mod guide;
 pub mod wire;
 
 mod config;
