@@ -58,6 +58,9 @@ pub struct Transmit {
     pub ecn: Ecn,
     /// The differentiated services code point, 0 to 63.
     pub dscp: u8,
+    /// It must not be fragmented on its way: it probes how large a datagram the path takes. Where it cannot be sent so,
+    /// it is not sent. Others may be fragmented where the system sees that they are longer than the path takes.
+    pub dont_fragment: bool,
     /// Where the bytes are in the batch's buffer.
     pub bytes: Range<usize>,
     /// Length of each datagram but the last; `None`: it is one datagram.
@@ -117,6 +120,7 @@ impl Batch {
                 && last.src_ip == transmit.src_ip
                 && last.ecn == transmit.ecn
                 && last.dscp == transmit.dscp
+                && last.dont_fragment == transmit.dont_fragment
                 && last.bytes.end == transmit.bytes.start
                 && segment > 0
                 && last.bytes.len() % segment == 0
@@ -155,6 +159,7 @@ mod tests {
             src_ip: None,
             ecn: Ecn::NotEct,
             dscp: 0,
+            dont_fragment: false,
             bytes: start..start + len,
             segment_size: None,
         });

@@ -15,8 +15,10 @@ use rtmfp_base::{Time, WriteOptions};
 
 /// Two ends with an open session that know their round-trip time of 40 ms.
 fn settled() -> (Hands, SendFlowId) {
-    let config = Config::default;
-    let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, config()));
+    let mut config = Config::default();
+    // One message, one packet.
+    config.session.max_packet = rtmfp::MAX_PACKET;
+    let mut hands = Hands::new(endpoint("a", 1, config.clone()), endpoint("b", 2, config));
     let flow = hands.open(b"flow", Priority::Routine);
     for _ in 0..40 {
         hands.write(flow, 1000);

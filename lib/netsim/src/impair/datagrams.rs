@@ -143,6 +143,7 @@ impl Datagrams {
                     src_ip,
                     ecn,
                     dscp: 0,
+                    dont_fragment: false,
                     bytes: range,
                     segment_size: None,
                 });

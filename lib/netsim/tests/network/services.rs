@@ -157,7 +157,16 @@ impl Service for Probe {
             let start = batch.buffer.len();
             batch.buffer.extend_from_slice(&bytes);
             let range = start..batch.buffer.len();
-            batch.push(Transmit { interface, to, src_ip, ecn, dscp: 0, bytes: range, segment_size: None });
+            batch.push(Transmit {
+                interface,
+                to,
+                src_ip,
+                ecn,
+                dscp: 0,
+                dont_fragment: false,
+                bytes: range,
+                segment_size: None,
+            });
             left -= 1;
         }
     }

@@ -34,6 +34,7 @@ struct Route {
     src_ip: Option<IpAddr>,
     ecn: Ecn,
     dscp: u8,
+    dont_fragment: bool,
     far_id: u32,
     key: KeyId,
 }
@@ -114,6 +115,7 @@ impl Endpoint {
             src_ip: packet.src_ip,
             ecn: Ecn::NotEct,
             dscp: packet.dscp,
+            dont_fragment: matches!(packet.envelope, Envelope::Probe(..)),
             far_id,
             key,
         };
@@ -175,6 +177,7 @@ impl Endpoint {
             src_ip: session.path.src_ip,
             ecn: if marked { Ecn::Ect0 } else { Ecn::NotEct },
             dscp: session.config.dscp,
+            dont_fragment: false,
             far_id: session.far_id,
             key: session.key,
         };
@@ -230,6 +233,7 @@ impl Endpoint {
             src_ip: route.src_ip,
             ecn: route.ecn,
             dscp: route.dscp,
+            dont_fragment: route.dont_fragment,
             bytes: start..batch.buffer.len(),
             segment_size: None,
         });

@@ -316,7 +316,7 @@ mod tests {
     fn nothing_is_probed_without_something_bulky_to_send() {
         let (mut mtu, config) = (Mtu::new(), SessionConfig::default());
         for second in 0..10_000 {
-            mtu.note_sent(Time::from_secs(second), 1000, config.max_packet);
+            mtu.note_sent(Time::from_secs(second), 800, config.max_packet);
         }
         assert_eq!(mtu.due(WAIT), None);
     }

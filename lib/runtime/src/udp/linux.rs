@@ -16,15 +16,32 @@ use rustix::net::sockopt::{self as rsockopt, Ipv4PathMtuDiscovery, Ipv6PathMtuDi
 
 use super::PathError;
 
+/// Has the system split datagrams that are longer than the path takes, as far as it knows; or send none of them in parts,
+/// whatever it takes itself to know of the path.
+fn set_fragmentation(socket: &UdpSocket, ipv6: bool, allowed: bool) -> io::Result<()> {
+    let (v4, v6) = if allowed {
+        (Ipv4PathMtuDiscovery::WANT, Ipv6PathMtuDiscovery::WANT)
+    } else {
+        (Ipv4PathMtuDiscovery::PROBE, Ipv6PathMtuDiscovery::PROBE)
+    };
+    if ipv6 {
+        rsockopt::set_ipv6_mtu_discover(socket, v6)?;
+        // Else the system has no say.
+        sys::setsockopt(socket, sockopt::Ipv6DontFrag, &!allowed)?;
+        return Ok(());
+    }
+    Ok(rsockopt::set_ip_mtu_discover(socket, v4)?)
+}
+
 /// Changes what quinn-udp set up and does not suit us.
 pub(super) fn configure(socket: &UdpSocket, ipv6: bool) -> io::Result<()> {
     // A timestamp leaves no room for the ECN mark in quinn-udp's control buffer when datagrams arrive in a row.
     sys::setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
-    // Startup packets may be longer than the path takes: let the system fragment them.
+    // Startup packets may be longer than the path takes, and paths become narrower: let the system fragment what is
+    // no probe.
     rsockopt::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::WANT)?;
     if ipv6 {
-        rsockopt::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT)?;
-        sys::setsockopt(socket, sockopt::Ipv6DontFrag, &false)?;
+        set_fragmentation(socket, true, true)?;
         sys::setsockopt(socket, sockopt::Ipv6RecvErr, &true)?;
     } else {
         sys::setsockopt(socket, sockopt::Ipv4RecvErr, &true)?;
@@ -36,6 +53,23 @@ pub(super) fn configure(socket: &UdpSocket, ipv6: bool) -> io::Result<()> {
 pub(super) fn send(
     socket: &UdpSocket,
     _: &UdpSocketState,
+    transmit: &Transmit,
+    bytes: &[u8],
+    segment: Option<usize>,
+) -> io::Result<()> {
+    if !transmit.dont_fragment {
+        return send_message(socket, transmit, bytes, segment);
+    }
+    // Probes are rare: it is not worth remembering what the socket is set to.
+    let ipv6 = transmit.to.is_ipv6();
+    set_fragmentation(socket, ipv6, false)?;
+    let sent = send_message(socket, transmit, bytes, segment);
+    set_fragmentation(socket, ipv6, true)?;
+    sent
+}
+
+fn send_message(
+    socket: &UdpSocket,
     transmit: &Transmit,
     bytes: &[u8],
     segment: Option<usize>,

@@ -19,6 +19,7 @@ pub(super) fn send(
     bytes: &[u8],
     segment: Option<usize>,
 ) -> io::Result<()> {
+    // Where the system can, quinn-udp has set the socket never to fragment: nothing is left to do for probes.
     let transmit = quinn_udp::Transmit {
         destination: transmit.to,
         ecn: EcnCodepoint::from_bits(transmit.ecn as u8),

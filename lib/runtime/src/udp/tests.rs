@@ -21,6 +21,7 @@ fn transmit(to: SocketAddr) -> Transmit {
         src_ip: None,
         ecn: Ecn::NotEct,
         dscp: 0,
+        dont_fragment: false,
         bytes: 0..0,
         segment_size: None,
     }
@@ -275,5 +276,24 @@ mod linux {
         let socket = UdpSocket::bind(&options).unwrap();
         assert!(SockRef::from(&socket.socket).send_buffer_size().unwrap() >= 100_000);
         assert!(SockRef::from(&socket.socket).recv_buffer_size().unwrap() >= 100_000);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_probe_that_is_too_long_for_the_path_is_not_sent_in_parts() {
+    let (mut sender, _) = bind(Ipv6Addr::LOCALHOST);
+    let (mut receiver, to) = bind(Ipv6Addr::LOCALHOST);
+    // With its headers, the longest datagram of IPv6 is longer than the 65,536 bytes that the loopback device takes.
+    let (fits, long) = (vec![1; 65_000], vec![2; 65_500]);
+    let probe = Transmit { dont_fragment: true, ..transmit(to) };
+    for _ in 0..2 {
+        assert_eq!(sender.send(&probe, &fits).unwrap(), fits.len());
+        assert_eq!(receive(&mut receiver, 1)[0].bytes, fits);
+        let error = sender.send(&probe, &long).unwrap_err();
+        assert!(quinn_udp::is_msg_size_err(&error), "{error}");
+        // Others go out as before.
+        assert_eq!(sender.send(&transmit(to), &long).unwrap(), long.len());
+        assert_eq!(receive(&mut receiver, 1)[0].bytes, long);
     }
 }

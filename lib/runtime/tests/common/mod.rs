@@ -45,6 +45,7 @@ impl Out {
             src_ip: None,
             ecn: Ecn::NotEct,
             dscp: 0,
+            dont_fragment: false,
             bytes: 0..0,
             segment_size: None,
         };

@@ -97,6 +97,7 @@ fn batch(runs: &[(u32, usize, u8)]) -> Batch {
             src_ip: None,
             ecn: Ecn::NotEct,
             dscp: 0,
+            dont_fragment: false,
             bytes: start..batch.buffer.len(),
             segment_size: (datagrams > 1).then_some(10),
         });
