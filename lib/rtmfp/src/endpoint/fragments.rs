@@ -114,7 +114,7 @@ impl Reassembly {
         }
         partial.bytes = bytes;
         partial.progressed = now;
-        partial.last = partial.last.or((!fragment.more).then_some(fragment.index));
+        partial.last = partial.last.or_else(|| (!fragment.more).then_some(fragment.index));
         partial.pieces.insert(fragment.index, fragment.data.to_vec());
         if partial.last.is_some_and(|last| partial.pieces.len() as u64 == last + 1) {
             let pieces: Vec<Vec<u8>> = partial.pieces.into_values().collect();
