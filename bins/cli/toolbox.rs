@@ -38,6 +38,12 @@ pub enum Command {
     /// Compare two FLV files message by message
     Compare(Compare),
     /// Stand between two programs and make their network bad
+    ///
+    /// Each client of a UDP route gets a port of its own towards the target, so that replies find their way; ECN marks
+    /// are kept. TCP connections feel delay, rate, blockades and resets. "Up" is from the clients to the target.
+    ///
+    /// It runs until SIGINT or SIGTERM and then prints what happened. Whoever can reach the address that a route
+    /// listens on can use its target: an address without IP listens on the loopback only.
     Impair(Box<Impair>),
 }
 
