@@ -58,7 +58,12 @@ fn packets(hands: &Hands) -> Vec<Packet> {
 /// Flows with the longest metadata in both directions, one of them in return, over a network that loses, delays and
 /// reorders. `write` writes a message.
 fn exchange(seed: u64, mut write: impl FnMut(&mut Hands, usize, SendFlowId, usize)) -> Hands {
-    let session = SessionConfig { keepalive: Duration::from_secs(1), ..SessionConfig::default() };
+    // Packets stay as they are at first: the tests of path MTU discovery look at more.
+    let session = SessionConfig {
+        keepalive: Duration::from_secs(1),
+        max_packet: MAX_PACKET,
+        ..SessionConfig::default()
+    };
     let config = || Config { session: session.clone(), ..Config::default() };
     let mut hands = Hands::new(endpoint("a", seed, config()), endpoint("b", seed + 1, config()));
     let mut dice = Dice::new(seed, 1);

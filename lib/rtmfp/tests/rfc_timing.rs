@@ -122,6 +122,30 @@ fn keepalive(seconds: u64) -> Config {
 }
 
 #[test]
+fn while_nothing_is_known_of_the_path_four_packets_and_4380_bytes_are_the_most() {
+    let config = Config::default;
+    let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, config()));
+    let flow = hands.open(b"flow", Priority::FlashOverride);
+    for _ in 0..200 {
+        hands.write(flow, 1000);
+    }
+    // The handshake, but nothing that measures the path.
+    hands.network = Box::new(|_, datagram| match kinds(&datagram.bytes)[0] {
+        kind::IHELLO | kind::RHELLO | kind::IIKEYING | kind::RIKEYING => Fate::After(100 * MILLI),
+        _ => Fate::Lost,
+    });
+    hands.run_millis(2500);
+    let own: Vec<(Time, usize)> =
+        hands.sent.iter().filter(|(_, end, _)| *end == 0).map(|(at, _, d)| (*at, d.bytes.len())).collect();
+    assert!(own.len() > 4);
+    for (from, _) in &own {
+        let together = own.iter().filter(|(at, _)| at >= from && at.since(*from) < 200 * MILLI);
+        let (packets, bytes) = together.fold((0, 0), |(packets, bytes), (_, len)| (packets + 1, bytes + len));
+        assert!(packets <= 4 && bytes <= 4380, "{packets} packets of {bytes} bytes");
+    }
+}
+
+#[test]
 fn keep_alive_pings_are_empty_and_come_ever_later_without_a_reply() {
     let (mut hands, _) = open(keepalive(1), 20 * MILLI);
     hands.sent.clear();

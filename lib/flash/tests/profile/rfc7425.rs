@@ -160,6 +160,14 @@ fn the_same_question_gets_the_same_answer() {
         canonical.push(epd);
     }
     assert_ne!(canonical[0], canonical[1], "different identities, different discriminators");
+    let prevails = |near: usize| profiles[near].near_prevails(profiles[1 - near].certificate());
+    assert_eq!(prevails(0), profiles[0].certificate() < profiles[1].certificate());
+    assert_ne!(prevails(0), prevails(1));
+    let certificates = [profiles[0].certificate(), profiles[1].certificate()];
+    for near in &profiles {
+        assert!(near.overrides(certificates[0], certificates[0]));
+        assert!(!near.overrides(certificates[0], certificates[1]));
+    }
 }
 
 #[test]

@@ -256,7 +256,10 @@ impl Endpoint {
         session.life.ping_outstanding = true;
         session.life.waiting_since.get_or_insert(now);
         session.life.last_sent = now;
-        session.timers.set_earlier(Timer::Retransmit, now + session.path.erto);
+        // An alarm that was left by data has nothing to say about the ping.
+        if session.flight.outstanding == 0 {
+            session.timers.set(Timer::Retransmit, now + session.path.erto);
+        }
         self.send_session_chunk(id, &Chunk::Ping(&[]));
         self.touch(now, id);
     }
