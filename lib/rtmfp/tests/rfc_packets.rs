@@ -145,10 +145,19 @@ fn chunks_in_packets_of_the_wrong_mode_are_ignored() {
 #[test]
 fn a_malformed_chunk_does_not_spoil_those_behind_it() {
     let (mut b, [mut peer]) = connected();
-    // User data that ends behind its flow's number, an option list without an end, a hello shorter than it says.
-    let mut session = [&[1][..], &[0x10, 0, 2, 0x00, 2], &[0x10, 0, 6, 0x80, 2, 1, 1, 5, 0]].concat();
+    // User data that ends behind its flow's number, an option list without an end, an acknowledgement and an exception
+    // that lack a field, a hello that is shorter than it says.
+    let bad = [
+        &[0x10, 0, 2, 0x00, 2][..],
+        &[0x10, 0, 6, 0x80, 2, 1, 1, 5, 0],
+        &[0x51, 0, 2, 2, 9],
+        &[0x5e, 0, 1, 2],
+        &[0x30, 0, 2, 9, 1],
+    ];
+    let [session_chunks @ .., hello_chunk] = bad;
+    let mut session = [&[1][..], &session_chunks.concat()].concat();
     Chunk::Ping(b"?").write(&mut session);
-    let mut startup = [&[3][..], &[0x30, 0, 2, 9, 1]].concat();
+    let mut startup = [&[3][..], hello_chunk].concat();
     hello().write(&mut startup);
     let packet = peer.seal_clear(peer.key, peer.far_id, &session);
     deliver(&mut b, START, peer.address, &packet);
@@ -156,7 +165,7 @@ fn a_malformed_chunk_does_not_spoil_those_behind_it() {
     let packet = peer.seal_clear(DEFAULT_KEY, 0, &startup);
     deliver(&mut b, START, peer.address, &packet);
     assert_eq!(sent(&mut b), [kind::RHELLO]);
-    assert_eq!(b.stats().malformed_chunks, 3);
+    assert_eq!(b.stats().malformed_chunks, 5);
 }
 
 #[test]
