@@ -11,7 +11,7 @@ use hand::flows::{Seen, spec};
 use hand::forged::Forged;
 use hand::{A, B, Forger, Hands, clear, deliver, kinds, parse, run_jobs, transmits, v4};
 use rtmfp::crypto::DEFAULT_KEY;
-use rtmfp::wire::{Address, Chunk, FIHello, IHello, Mode, Origin, RHello, kind};
+use rtmfp::wire::{Address, Chunk, FIHello, IHello, Mode, Origin, PacketFragment, RHello, kind};
 use rtmfp::{Config, Disposition, DropReason, Endpoint, Priority};
 use rtmfp_base::{InterfaceId, Tag, Time};
 
@@ -134,12 +134,20 @@ fn chunks_in_packets_of_the_wrong_mode_are_ignored() {
         assert_eq!(b.open_sessions().len(), 1);
     }
 
-    // A hello in a packet of the startup session that is not marked so.
+    // A hello in a packet of the startup session that is not marked so, whole or as a fragment.
+    let whole = clear(Mode::Startup, &[hello()]);
+    let fragment =
+        Chunk::PacketFragment(PacketFragment { more: false, packet_id: 1, index: 0, data: &whole });
     for mode in [Mode::Initiator, Mode::Responder] {
-        let packet = peer.seal_clear(DEFAULT_KEY, 0, &clear(mode, &[hello()]));
-        deliver(&mut b, START, peer.address, &packet);
-        assert_eq!(sent(&mut b), []);
+        for chunk in [hello(), fragment] {
+            let packet = peer.seal_clear(DEFAULT_KEY, 0, &clear(mode, &[chunk]));
+            deliver(&mut b, START, peer.address, &packet);
+            assert_eq!(sent(&mut b), []);
+        }
     }
+    let packet = peer.seal_clear(DEFAULT_KEY, 0, &clear(Mode::Startup, &[fragment]));
+    deliver(&mut b, START, peer.address, &packet);
+    assert_eq!(sent(&mut b), [kind::RHELLO]);
 }
 
 #[test]
