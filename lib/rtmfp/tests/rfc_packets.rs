@@ -11,7 +11,7 @@ use hand::flows::{Seen, spec};
 use hand::forged::Forged;
 use hand::{A, B, Forger, Hands, clear, deliver, kinds, parse, run_jobs, transmits, v4};
 use rtmfp::crypto::DEFAULT_KEY;
-use rtmfp::wire::{Address, Chunk, FIHello, IHello, Mode, Origin, RHello, kind};
+use rtmfp::wire::{Address, Chunk, FIHello, IHello, Mode, Origin, PacketFragment, RHello, kind};
 use rtmfp::{Config, Disposition, DropReason, Endpoint, Priority};
 use rtmfp_base::{InterfaceId, Tag, Time};
 
@@ -134,21 +134,38 @@ fn chunks_in_packets_of_the_wrong_mode_are_ignored() {
         assert_eq!(b.open_sessions().len(), 1);
     }
 
-    // A hello in a packet of the startup session that is not marked so.
+    // A hello in a packet of the startup session that is not marked so, whole or as a fragment.
+    let whole = clear(Mode::Startup, &[hello()]);
+    let fragment =
+        Chunk::PacketFragment(PacketFragment { more: false, packet_id: 1, index: 0, data: &whole });
     for mode in [Mode::Initiator, Mode::Responder] {
-        let packet = peer.seal_clear(DEFAULT_KEY, 0, &clear(mode, &[hello()]));
-        deliver(&mut b, START, peer.address, &packet);
-        assert_eq!(sent(&mut b), []);
+        for chunk in [hello(), fragment] {
+            let packet = peer.seal_clear(DEFAULT_KEY, 0, &clear(mode, &[chunk]));
+            deliver(&mut b, START, peer.address, &packet);
+            assert_eq!(sent(&mut b), []);
+        }
     }
+    let packet = peer.seal_clear(DEFAULT_KEY, 0, &clear(Mode::Startup, &[fragment]));
+    deliver(&mut b, START, peer.address, &packet);
+    assert_eq!(sent(&mut b), [kind::RHELLO]);
 }
 
 #[test]
 fn a_malformed_chunk_does_not_spoil_those_behind_it() {
     let (mut b, [mut peer]) = connected();
-    // User data that ends behind its flow's number, an option list without an end, a hello shorter than it says.
-    let mut session = [&[1][..], &[0x10, 0, 2, 0x00, 2], &[0x10, 0, 6, 0x80, 2, 1, 1, 5, 0]].concat();
+    // User data that ends behind its flow's number, an option list without an end, an acknowledgement and an exception
+    // that lack a field, a hello that is shorter than it says.
+    let bad = [
+        &[0x10, 0, 2, 0x00, 2][..],
+        &[0x10, 0, 6, 0x80, 2, 1, 1, 5, 0],
+        &[0x51, 0, 2, 2, 9],
+        &[0x5e, 0, 1, 2],
+        &[0x30, 0, 2, 9, 1],
+    ];
+    let [session_chunks @ .., hello_chunk] = bad;
+    let mut session = [&[1][..], &session_chunks.concat()].concat();
     Chunk::Ping(b"?").write(&mut session);
-    let mut startup = [&[3][..], &[0x30, 0, 2, 9, 1]].concat();
+    let mut startup = [&[3][..], hello_chunk].concat();
     hello().write(&mut startup);
     let packet = peer.seal_clear(peer.key, peer.far_id, &session);
     deliver(&mut b, START, peer.address, &packet);
@@ -156,7 +173,7 @@ fn a_malformed_chunk_does_not_spoil_those_behind_it() {
     let packet = peer.seal_clear(DEFAULT_KEY, 0, &startup);
     deliver(&mut b, START, peer.address, &packet);
     assert_eq!(sent(&mut b), [kind::RHELLO]);
-    assert_eq!(b.stats().malformed_chunks, 3);
+    assert_eq!(b.stats().malformed_chunks, 5);
 }
 
 #[test]
