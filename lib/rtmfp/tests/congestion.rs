@@ -12,9 +12,10 @@ use rtmfp::{Config, Priority, SendFlowId, SessionConfig};
 use rtmfp_base::{Ecn, Time, WriteOptions};
 use rtmfp_netsim::{HostId, LinkConfig, Loss, Network};
 
-/// Room for more than any window of these tests.
+/// Room for more than any window of these tests, and packets that stay as long as they are at first.
 fn roomy() -> Config {
-    let session = SessionConfig { receive_limit: 16 << 20, ..SessionConfig::default() };
+    let session =
+        SessionConfig { receive_limit: 16 << 20, max_packet: rtmfp::MAX_PACKET, ..SessionConfig::default() };
     Config { receive_capacity: 4 << 20, session, ..Config::default() }
 }
 
@@ -125,7 +126,7 @@ fn bulk_data_yields_to_time_critical_data_of_another_sender_to_the_same_receiver
     for priority in [Priority::Bulk, Priority::Priority] {
         let (mut pair, c) = three(bottleneck());
         let flow = pair.open(b"a", Priority::Bulk);
-        // The other sender's flow, with the priority in question and half of the bottleneck's rate.
+        // The other sender's flow, with the priority in question and three fifths of the bottleneck's rate.
         let now = pair.now();
         let other = pair.node(c).endpoint();
         let from_c =
@@ -134,7 +135,7 @@ fn bulk_data_yields_to_time_critical_data_of_another_sender_to_the_same_receiver
         bulk(&mut pair, flow, 30, |pair| {
             let now = pair.now();
             let mut sender = pair.node(c).endpoint().send_flow(from_c).unwrap();
-            sender.write(now, vec![1; 6000].into(), &WriteOptions::default()).unwrap();
+            sender.write(now, vec![1; 7500].into(), &WriteOptions::default()).unwrap();
         });
         let peer = pair.peer(pair.b);
         let of = |metadata: &[u8]| peer.messages(metadata).iter().map(Vec::len).sum::<usize>();
@@ -143,7 +144,7 @@ fn bulk_data_yields_to_time_critical_data_of_another_sender_to_the_same_receiver
     }
     let [(bulk_a, _), (yielding_a, critical_c)] = got[..] else { panic!() };
     assert!(yielding_a < bulk_a * 19 / 20, "{got:?}");
-    assert!(critical_c > 30 * 100 * 6000 * 97 / 100, "the other gets what it wants: {got:?}");
+    assert!(critical_c > 30 * 100 * 7500 * 97 / 100, "the other gets what it wants: {got:?}");
 }
 
 fn open_hands(millis: u64) -> (Hands, SendFlowId) {

@@ -17,8 +17,11 @@ fn hands(config_a: Config, config_b: Config) -> Hands {
 }
 
 /// Two ends with an open session that one flow keeps.
+/// Packets do not grow: a message of 1000 bytes fills one.
 fn open_session() -> (Hands, SendFlowId) {
-    let mut hands = hands(Config::default(), Config::default());
+    let mut config = Config::default();
+    config.session.max_packet = rtmfp::MAX_PACKET;
+    let mut hands = hands(config.clone(), config);
     let flow = hands.open(b"first", Priority::Routine);
     hands.write(flow, 1);
     hands.run_millis(1000);
