@@ -43,6 +43,8 @@ pub(crate) struct Written {
     pub(crate) received: bool,
     /// It was abandoned before anything of it was sent: nobody may ever see it.
     pub(crate) never_sent: bool,
+    /// The message that it depends on: number and flow.
+    pub(crate) parent: Option<(u32, u32)>,
 }
 
 /// One flow.
@@ -143,9 +145,10 @@ impl Ledger {
     }
 
     /// It was taken.
-    pub(crate) fn written(&mut self, key: u32, len: usize) -> u32 {
+    pub(crate) fn written(&mut self, key: u32, len: usize, parent: Option<(u32, u32)>) -> u32 {
         let flow = self.flow(key);
-        flow.messages.push(Written { len: len as u32, ended: None, received: false, never_sent: false });
+        let len = len as u32;
+        flow.messages.push(Written { len, ended: None, received: false, never_sent: false, parent });
         flow.open_writes += 1;
         (flow.messages.len() - 1) as u32
     }
@@ -159,6 +162,7 @@ impl Ledger {
         assert_eq!(message.ended, None, "flow {key}: message {number} ends twice");
         message.ended = Some(delivered);
         flow.open_writes -= 1;
+        let parent = message.parent;
         if delivered {
             assert!(!message.never_sent, "flow {key}: message {number} was delivered without being sent");
             assert!(
@@ -169,6 +173,13 @@ impl Ledger {
                 message.received || flow.receiving != Receiving::Finished,
                 "flow {key}: message {number} was delivered, says the sender; the receiver is through without it"
             );
+            if let Some((above, parent)) = parent {
+                let ended = self.flow(above).messages[parent as usize].ended;
+                assert!(
+                    ended != Some(false),
+                    "flow {key}: message {number} was delivered, {parent} of flow {above} that it depends on given up"
+                );
+            }
         }
     }
 

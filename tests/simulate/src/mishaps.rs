@@ -246,7 +246,9 @@ impl Trial {
         let ip = self.fresh_ip();
         let host = self.hosts[node];
         self.network.set_addresses(host, &[ip]);
-        self.unsettle(node);
+        if !self.mobile {
+            self.unsettle(node);
+        }
         self.enter_address(node, ip);
     }
 
@@ -264,7 +266,7 @@ impl Trial {
             self.enter_nat_address(nat, ip);
         }
         for node in 0..self.hosts.len() {
-            if self.nat_of[node] == Some(nat) {
+            if self.nat_of[node] == Some(nat) && !self.mobile {
                 self.unsettle(node);
             }
         }

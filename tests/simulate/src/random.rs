@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rtmfp::{Config, Limits, SessionConfig};
+use rtmfp::{Config, Limits, Mobility, SessionConfig};
 use rtmfp_netsim::{Bursts, Dice, JobModel, LinkConfig, Loss, NatConfig, NatKind, NatPorts, Reorder};
 
 use crate::ledger::MAX_MESSAGE;
@@ -114,13 +114,16 @@ impl Size {
 }
 
 /// The settings of a node, and whether they are so tight that it may refuse what others want.
-pub(crate) fn config(dice: &mut Dice, size: Size) -> (Config, bool) {
+pub(crate) fn config(dice: &mut Dice, size: Size, mobile: bool) -> (Config, bool) {
     let session = SessionConfig {
         keepalive: seconds(dice, 1, 60),
         retransmit_limit: seconds(dice, 10, 120),
         idle_limit: seconds(dice, 2, 200),
         dscp: dice.below(64) as u8,
         receive_limit: if dice.chance(0.3) { between(dice, 16, 1024) as usize * 1024 } else { 192 * 1024 },
+        mobility: if mobile { Mobility::Always } else { Mobility::Never },
+        challenge_limit: seconds(dice, 1, 20),
+        congestion_delay: dice.chance(0.7).then(|| Duration::from_millis(between(dice, 20, 200))),
         ..SessionConfig::default()
     };
     let receive_capacity = match dice.below(4) {
@@ -131,6 +134,7 @@ pub(crate) fn config(dice: &mut Dice, size: Size) -> (Config, bool) {
     let mut config = Config {
         session,
         open_timeout: seconds(dice, 20, 95),
+        unreachable_timeout: seconds(dice, 1, 20),
         send_capacity: between(dice, 1, 200) as usize * 1024,
         receive_capacity,
         max_message: (size.longest as usize).max(65_536),
@@ -158,6 +162,7 @@ pub(crate) fn manners(dice: &mut Dice, size: Size, targets: Vec<usize>) -> Manne
     Manners {
         open_later: sometimes(0.2),
         answer: sometimes(1.0),
+        depend: sometimes(0.5),
         abandon: sometimes(0.3),
         reconsider: sometimes(0.3),
         refuse: sometimes(0.2),

@@ -53,6 +53,8 @@ pub(crate) struct Manners {
     pub(crate) answer: f64,
     /// Of a flow to be reliable.
     pub(crate) reliable: f64,
+    /// Of a message to depend on another one.
+    pub(crate) depend: f64,
     /// Of a message to be abandoned.
     pub(crate) abandon: f64,
     /// Of a message's deadlines to be changed.

@@ -54,6 +54,8 @@ pub(crate) struct Trial {
     pub(crate) last_ip: u32,
     cryptography: Cryptography,
     size: Size,
+    /// Sessions follow hosts to other addresses.
+    pub(crate) mobile: bool,
     /// Those that each node opens flows to.
     targets: Vec<Vec<usize>>,
     seed: u64,
@@ -86,6 +88,7 @@ impl Trial {
             last_ip: 0,
             cryptography: shape.cryptography,
             size,
+            mobile: dice.chance(0.7),
             targets: shape.targets,
             seed,
             dice,
@@ -156,7 +159,7 @@ impl Trial {
     /// A node's program, at its start.
     pub(crate) fn new_node(&mut self, node: usize) -> Box<dyn Service> {
         let identity = Identity::new(self.cryptography, &format!("node{node}"), &mut self.dice);
-        let (config, tight) = random::config(&mut self.dice, self.size);
+        let (config, tight) = random::config(&mut self.dice, self.size, self.mobile);
         {
             let mut ledger = self.ledger.borrow_mut();
             let known = &mut ledger.nodes[node];

@@ -56,6 +56,11 @@ impl Application for Talker {
                 );
             }
             Event::Writable { .. } => self.write_some(now, endpoint),
+            Event::UnsentLow { .. } => {
+                self.ledger.borrow_mut().did("unsent_low");
+                self.write_some(now, endpoint);
+            }
+            Event::AddressChanged { .. } => self.ledger.borrow_mut().did("address_followed"),
             Event::FlowException { flow, tag, code } => self.on_exception(flow, tag, code),
             Event::FlowClosed { flow, tag } => {
                 let outgoing = self.outgoing.remove(&key_of(tag)).expect("a flow closes once");
@@ -215,6 +220,9 @@ fn name_of(reason: CloseReason) -> &'static str {
         CloseReason::OpenTimeout => "closed_open_timeout",
         CloseReason::Keying => "closed_keying",
         CloseReason::NeverUsed => "closed_never_used",
+        CloseReason::Unreachable => "closed_unreachable",
+        CloseReason::Duplicate => "closed_duplicate",
+        CloseReason::Replaced => "closed_replaced",
         _ => "closed_otherwise",
     }
 }

@@ -177,7 +177,9 @@ impl Talker {
             return false;
         }
         let len = self.length(longest, reliable);
-        let options = self.options(now, reliable);
+        let mut options = self.options(now, reliable);
+        let parent = if reliable { None } else { self.any_parent() };
+        options.parent = parent.map(|(receipt, _)| receipt);
         let message = self.ledger.borrow().next_message(key, len);
         let receipt = match handle.write(now, message, &options) {
             Ok(receipt) => receipt.expect("a receipt was asked for"),
@@ -188,7 +190,7 @@ impl Talker {
             // Its event is still to be polled.
             Err(_) => return false,
         };
-        let number = self.ledger.borrow_mut().written(key, len);
+        let number = self.ledger.borrow_mut().written(key, len, parent.map(|(_, written)| written));
         self.receipts.insert(receipt, (key, number));
         self.set_due(key, number, options.finish_by);
         if let Some(flow) = self.outgoing.get_mut(&key) {
@@ -198,6 +200,16 @@ impl Talker {
             self.doubt(now, endpoint, receipt, key, number);
         }
         true
+    }
+
+    /// A message that another one may depend on: the last but a few, of whatever flow.
+    fn any_parent(&mut self) -> Option<(ReceiptId, (u32, u32))> {
+        if self.receipts.is_empty() || !self.dice.chance(self.manners.depend) {
+            return None;
+        }
+        let nth = self.dice.below(self.receipts.len().min(5) as u64) as usize;
+        self.ledger.borrow_mut().did("message_with_parent");
+        self.receipts.iter().nth_back(nth).map(|(id, written)| (*id, *written))
     }
 
     fn set_due(&mut self, key: u32, number: u32, by: Time) {
@@ -272,6 +284,7 @@ impl Talker {
                 self.ledger.borrow_mut().did("priority_changed");
                 flow.set_priority(now, priority);
                 flow.set_capacity(now, capacity);
+                flow.set_low_water(now, capacity / 4);
             }
         }
         if !self.incoming.is_empty() {
