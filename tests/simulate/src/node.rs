@@ -166,6 +166,7 @@ impl Service for Node {
     }
 
     fn poll_action(&mut self, now: Time) -> Option<Action> {
+        self.watch.last = now;
         while let Some(event) = self.driver.endpoint.poll_event(now) {
             self.progress();
             match event {
@@ -214,14 +215,13 @@ impl Service for Node {
                 );
             }
         }
-        if batch.is_empty() {
-            self.check(now);
-        }
     }
 
     fn fill_stream(&mut self, _now: Time, _stream: StreamId, _limit: usize, _out: &mut Vec<u8>) {}
 
     fn poll_timeout(&mut self) -> Option<Time> {
+        // It is asked last of all.
+        self.check(self.watch.last);
         let endpoint = self.driver.endpoint.poll_timeout().map(|(at, _)| at);
         let talker = self.talker.poll_timeout();
         [endpoint, talker].into_iter().flatten().min()

@@ -87,9 +87,10 @@ fn run_all(options: &Options) -> ExitCode {
             })
             .collect();
         let mut told = Instant::now();
+        let every = Duration::from_secs(if std::io::stderr().is_terminal() { 1 } else { 10 });
         while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(50));
-            if told.elapsed() >= Duration::from_secs(2) {
+            if told.elapsed() >= every {
                 told = Instant::now();
                 tell_progress(options, &lock(&total), began.elapsed());
             }
