@@ -273,7 +273,7 @@ impl Trial {
     }
 
     /// Its sessions need not survive.
-    fn unsettle(&mut self, node: usize) {
+    fn unsettle(&self, node: usize) {
         self.ledger.borrow_mut().nodes[node].unsteady = true;
     }
 

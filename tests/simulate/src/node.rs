@@ -193,9 +193,11 @@ impl Service for Node {
         let looks =
             self.driver.endpoint.session_count() <= 2 || self.watch.transmissions.is_multiple_of(SAMPLE);
         let before = if looks { self.flights() } else { Vec::new() };
+        // A little less than the bytes of a packet are chunks with user data.
+        let packet = self.config.session.max_packet.max(MAX_PACKET);
         self.driver.endpoint.poll_transmit(now, batch);
         for (_, bytes) in batch.datagrams() {
-            let longest = MAX_STARTUP_PACKET + 64;
+            let longest = packet.max(MAX_STARTUP_PACKET) + 64;
             assert!(bytes.len() <= longest, "a datagram of {} bytes", bytes.len());
             self.watch.sent += 1;
             self.watch.sent_bytes += bytes.len() as u64;
@@ -207,7 +209,7 @@ impl Service for Node {
             let after = self.flights();
             for ((id, window, outstanding), (same, _, now_outstanding)) in before.into_iter().zip(after) {
                 // Sending is allowed while less than the window is under way, so it ends with at most one packet more.
-                let most = outstanding.max(window + MAX_PACKET);
+                let most = outstanding.max(window + packet);
                 assert!(
                     id != same || now_outstanding <= most,
                     "node {}: {now_outstanding} bytes under way in {id}, the window is {window}",

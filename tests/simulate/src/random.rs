@@ -115,6 +115,7 @@ impl Size {
 
 /// The settings of a node, and whether they are so tight that it may refuse what others want.
 pub(crate) fn config(dice: &mut Dice, size: Size, mobile: bool) -> (Config, bool) {
+    let large_packets = dice.chance(0.1);
     let session = SessionConfig {
         keepalive: seconds(dice, 1, 60),
         retransmit_limit: seconds(dice, 10, 120),
@@ -123,6 +124,7 @@ pub(crate) fn config(dice: &mut Dice, size: Size, mobile: bool) -> (Config, bool
         receive_limit: if dice.chance(0.3) { between(dice, 16, 1024) as usize * 1024 } else { 192 * 1024 },
         mobility: if mobile { Mobility::Always } else { Mobility::Never },
         challenge_limit: seconds(dice, 1, 20),
+        max_packet: between(dice, 1200, if large_packets { 8128 } else { 1460 }) as usize,
         congestion_delay: dice.chance(0.7).then(|| Duration::from_millis(between(dice, 20, 200))),
         ..SessionConfig::default()
     };
@@ -143,8 +145,8 @@ pub(crate) fn config(dice: &mut Dice, size: Size, mobile: bool) -> (Config, bool
     let tight = dice.chance(0.1);
     if tight {
         config.limits = Limits {
-            receive_flows: between(dice, 2, 8) as usize,
-            send_flows: between(dice, 2, 8) as usize,
+            receive_flows: between(dice, 100, 200) as usize,
+            send_flows: between(dice, 4, 50) as usize,
             ranges: between(dice, 4, 32) as usize,
             send_queue: between(dice, 16, 256) as usize * 1024,
             early_packets: dice.below(4) as usize,

@@ -193,7 +193,7 @@ impl Talker {
     }
 
     /// The host is restarted: this application is no more.
-    pub(crate) fn dies(&mut self) {
+    pub(crate) fn dies(&self) {
         let mut ledger = self.ledger.borrow_mut();
         let me = self.me;
         for flow in &mut ledger.flows {

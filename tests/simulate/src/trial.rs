@@ -135,12 +135,12 @@ impl Trial {
     }
 
     /// Others look for it here.
-    pub(crate) fn enter_address(&mut self, node: usize, ip: IpAddr) {
+    pub(crate) fn enter_address(&self, node: usize, ip: IpAddr) {
         self.book.borrow_mut().own[node] = Some(SocketAddr::new(ip, PORT));
     }
 
     /// Those behind a NAT box may be found here, if it does hairpins.
-    pub(crate) fn enter_nat_address(&mut self, nat: NatId, ip: IpAddr) {
+    pub(crate) fn enter_nat_address(&self, nat: NatId, ip: IpAddr) {
         for (node, behind) in self.nat_of.iter().enumerate() {
             if *behind == Some(nat) {
                 self.book.borrow_mut().public[node] = Some(SocketAddr::new(ip, PORT));

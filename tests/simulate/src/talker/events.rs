@@ -67,7 +67,7 @@ impl Application for Talker {
                 assert_eq!(outgoing.id, flow);
                 self.ledger.borrow_mut().closed(key_of(tag));
             }
-            Event::WriteEnded { receipt, tag, delivered } => self.on_write_ended(receipt, tag, delivered),
+            Event::WriteEnded { receipt, tag, delivered } => self.on_write_ended(now, receipt, tag, delivered),
             Event::ShutDown => {
                 assert!(self.sessions.is_empty(), "node {me}: shut down before all sessions were closed");
             }
@@ -198,14 +198,14 @@ impl Talker {
         ledger.did("flow_exception");
     }
 
-    fn on_write_ended(&mut self, receipt: ReceiptId, tag: Tag, delivered: bool) {
+    fn on_write_ended(&mut self, now: Time, receipt: ReceiptId, tag: Tag, delivered: bool) {
         let Some((key, number)) = self.receipts.remove(&receipt) else {
             panic!("node {}: {receipt} of flow {} ends twice", self.me, tag.0)
         };
         assert_eq!(key, key_of(tag));
         self.forget_due(key, number);
         let mut ledger = self.ledger.borrow_mut();
-        ledger.ended(key, number, delivered);
+        ledger.ended(now, key, number, delivered);
         ledger.did(if delivered { "delivered" } else { "given_up" });
         ledger.note(u64::from(key) << 33 | u64::from(number) << 1 | u64::from(delivered));
     }

@@ -76,7 +76,7 @@ impl Talker {
     }
 
     fn opened(
-        &mut self,
+        &self,
         now: Time,
         key: u32,
         opened: Result<rtmfp::SendFlowId, OpenFlowError>,
