@@ -35,8 +35,15 @@ impl Application for Talker {
                 self.read(now, endpoint, key_of(tag));
             }
             Event::FlowFinished { flow, tag } => {
-                self.forget_incoming(flow, tag);
-                self.ledger.borrow_mut().finished(key_of(tag));
+                let incoming = self.forget_incoming(flow, tag);
+                let mut ledger = self.ledger.borrow_mut();
+                if incoming.unread {
+                    // The session ended, and this end has missed its last chance to read.
+                    ledger.did("left_unread");
+                    ledger.flow(key_of(tag)).receiving = Receiving::Lost;
+                } else {
+                    ledger.finished(key_of(tag));
+                }
             }
             Event::FlowLost { flow, tag } => {
                 let incoming = self.forget_incoming(flow, tag);
