@@ -150,7 +150,14 @@ impl Ledger {
     pub(crate) fn written(&mut self, key: u32, len: usize, parent: Option<(u32, u32)>) -> u32 {
         let flow = self.flow(key);
         let len = len as u32;
-        flow.messages.push(Written { len, ended: None, ended_at: Time::ZERO, received: false, never_sent: false, parent });
+        flow.messages.push(Written {
+            len,
+            ended: None,
+            ended_at: Time::ZERO,
+            received: false,
+            never_sent: false,
+            parent,
+        });
         flow.open_writes += 1;
         (flow.messages.len() - 1) as u32
     }

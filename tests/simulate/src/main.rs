@@ -1,6 +1,7 @@
 //! Random networks with invariants checked all the time, and golden grids. `scripts/simulate --help` tells more.
 #![forbid(unsafe_code)]
 
+mod grids;
 mod identity;
 mod ledger;
 mod mishaps;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match options::parse(std::env::args().skip(1)) {
+        Ok(options) if options.grids => grids::run(&options),
         Ok(options) => runner::run(&options),
         Err(error) => {
             eprintln!("simulate: {error}, see scripts/simulate --help");

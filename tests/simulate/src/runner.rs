@@ -1,5 +1,8 @@
 //! Runs many seeds on all processors, tells how it goes, and what failed.
-#![allow(clippy::disallowed_methods, reason = "what is measured here is how long the simulation itself takes")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is measured here is how long the simulation itself takes"
+)]
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};

@@ -74,7 +74,9 @@ impl Application for Talker {
                 assert_eq!(outgoing.id, flow);
                 self.ledger.borrow_mut().closed(key_of(tag));
             }
-            Event::WriteEnded { receipt, tag, delivered } => self.on_write_ended(now, receipt, tag, delivered),
+            Event::WriteEnded { receipt, tag, delivered } => {
+                self.on_write_ended(now, receipt, tag, delivered)
+            }
             Event::ShutDown => {
                 assert!(self.sessions.is_empty(), "node {me}: shut down before all sessions were closed");
             }
