@@ -195,7 +195,11 @@ impl Service for Node {
         let before = if looks { self.flights() } else { Vec::new() };
         // A little less than the bytes of a packet are chunks with user data.
         let packet = self.config.session.max_packet.max(MAX_PACKET);
+        let flows = if looks { self.talker.flights(&mut self.driver.endpoint) } else { Vec::new() };
         self.driver.endpoint.poll_transmit(now, batch);
+        for (key, id, before) in flows {
+            self.talker.check_window(&mut self.driver.endpoint, key, id, before, packet);
+        }
         for (_, bytes) in batch.datagrams() {
             let longest = packet.max(MAX_STARTUP_PACKET) + 64;
             assert!(bytes.len() <= longest, "a datagram of {} bytes", bytes.len());

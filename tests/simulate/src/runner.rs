@@ -28,6 +28,26 @@ const SHORT: u64 = 300;
 const LONG: u64 = 10_000;
 const FIRINGS: u64 = 1000;
 
+/// What has to happen at least once in as many seeds as SHORT, or it is not tried at all.
+const DEEDS: [&str; 16] = [
+    "abandoned_unsent",
+    "address_followed",
+    "best_effort",
+    "closed_duplicate",
+    "closed_idle",
+    "closed_replaced",
+    "closed_unresponsive",
+    "deadline_changed",
+    "flow_held",
+    "flow_refused",
+    "flow_refused_later",
+    "message_with_parent",
+    "network_order",
+    "queue_full",
+    "return_flow",
+    "unsent_low",
+];
+
 /// What all seeds did together.
 #[derive(Debug, Default)]
 struct Total {
@@ -201,6 +221,11 @@ fn summarize(options: &Options, total: &Total, elapsed: Duration) -> ExitCode {
     };
     let rare: Vec<&str> =
         Fault::ALL.into_iter().filter(|fault| total.faults.count(*fault) < least).map(Fault::name).collect();
+    let missing = DEEDS.into_iter().find(|deed| least > 0 && !total.deeds.contains_key(deed));
+    if let Some(deed) = missing {
+        println!("It never came to this: {deed}");
+        return ExitCode::FAILURE;
+    }
     if !rare.is_empty() {
         println!("These faults fired less than {least} times: {}", rare.join(", "));
         return ExitCode::FAILURE;

@@ -21,7 +21,19 @@ impl Talker {
         }
     }
 
+    /// A flow holds no more than twice what it has room for, or a message beyond it.
+    fn check_memory(&self, endpoint: &mut Endpoint, key: u32) {
+        let Some(mut flow) = self.incoming.get(&key).and_then(|flow| endpoint.recv_flow(flow.id)) else {
+            return;
+        };
+        // Its room is changed to 100,000 bytes at the most, and what it holds already stays.
+        let capacity = self.capacity.max(101_024);
+        let most = (2 * capacity).max(capacity + self.max_message) + self.max_message + 1024;
+        assert!(flow.buffered() <= most, "node {}: {} bytes of flow {key}", self.me, flow.buffered());
+    }
+
     pub(super) fn read(&mut self, now: Time, endpoint: &mut Endpoint, key: u32) {
+        self.check_memory(endpoint, key);
         let Some(flow) = self.incoming.get_mut(&key).filter(|flow| flow.paused_until <= now) else { return };
         for _ in 0..TURN {
             let read = endpoint.recv_flow(flow.id).and_then(|mut handle| handle.read(now));

@@ -270,6 +270,32 @@ impl Talker {
         handle.close(now);
     }
 
+    /// What each flow has in the network.
+    pub(crate) fn flights(&self, endpoint: &mut Endpoint) -> Vec<(u32, rtmfp::SendFlowId, usize)> {
+        let flight = |(&key, flow): (&u32, &Outgoing)| {
+            endpoint.send_flow(flow.id).map(|mut handle| (key, flow.id, handle.outstanding()))
+        };
+        self.outgoing.iter().filter_map(flight).collect()
+    }
+
+    /// After sending: a flow sends while less than its far end has advertised room for is under way.
+    pub(crate) fn check_window(
+        &self,
+        endpoint: &mut Endpoint,
+        key: u32,
+        id: rtmfp::SendFlowId,
+        before: usize,
+        packet: usize,
+    ) {
+        let Some(mut flow) = endpoint.send_flow(id) else { return };
+        let (outstanding, window) = (flow.outstanding(), flow.peer_window());
+        assert!(
+            outstanding <= before || outstanding as u64 <= window + packet as u64,
+            "node {}: {outstanding} bytes of flow {key} are under way, there is room for {window}",
+            self.me
+        );
+    }
+
     /// Changes a priority now and then.
     pub(super) fn tweak_some(&mut self, now: Time, endpoint: &mut Endpoint) {
         if !self.dice.chance(self.manners.tweak) {
