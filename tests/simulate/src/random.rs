@@ -189,7 +189,7 @@ pub(crate) fn jobs(dice: &mut Dice) -> JobModel {
     JobModel {
         delay: dice.up_to(Duration::from_millis(300)),
         jitter: dice.up_to(Duration::from_millis(500)),
-        lost: if dice.chance(0.3) { percent(dice, 60) } else { 0.0 },
+        lost: if dice.chance(0.5) { percent(dice, 60) } else { 0.0 },
     }
 }
 

@@ -47,10 +47,10 @@ pub(crate) fn run(seed: u64, mut dice: Dice) -> Outcome {
     let nat = chain.network.add_nat("nat", [10, 0, 0, 250].into(), random::nat(dice));
     let mut clients: Vec<HostId> = Vec::new();
     let mut inside = 0;
-    for _ in 0..4 + dice.below(16) {
+    for _ in 0..8 + dice.below(24) {
         let hop = dice.below(chain.relays.len() as u64 - 1) as usize;
         let (near, far) = (chain.relays[hop], chain.relays[hop + 1]);
-        match dice.below(12) {
+        match dice.below(16) {
             0 | 1 => chain.network.set_links(near, far, impairments.link(dice)),
             2 => {
                 chain.network.partition(near, far);
@@ -59,22 +59,25 @@ pub(crate) fn run(seed: u64, mut dice: Dice) -> Outcome {
                 chain.network.heal(near, far);
             }
             3 => chain.network.service::<Server>(chain.server).reset(),
-            7 => chain.network.rebind_nat(nat),
+            7 | 8 => chain.network.rebind_nat(nat),
             4 if !clients.is_empty() => {
                 let gone = clients.swap_remove(dice.below(clients.len() as u64) as usize);
                 chain.network.vanish(gone);
             }
-            5 | 6 if !clients.is_empty() => {
-                let client = clients[dice.below(clients.len() as u64) as usize];
-                let streams: Vec<_> = chain.network.streams(client).collect();
-                for stream in streams {
-                    chain.network.reset_stream(client, stream);
+            5 | 6 => {
+                for &client in &clients {
+                    if dice.chance(0.4) {
+                        let streams: Vec<_> = chain.network.streams(client).collect();
+                        for stream in streams {
+                            chain.network.reset_stream(client, stream);
+                        }
+                    }
                 }
             }
             _ => {
                 *deeds.entry("relay_client").or_default() += 1;
                 let client = any_client(dice);
-                clients.push(if dice.chance(0.3) {
+                clients.push(if dice.chance(0.6) {
                     inside += 1;
                     let ip = [192, 168, 0, inside];
                     chain.network.add_host_behind(nat, "inside", &[ip.into()], Box::new(client))

@@ -27,13 +27,13 @@ pub(crate) enum Scenario {
 
 /// Names and shares of a thousand.
 const ALL: [(Scenario, &str, u64); 7] = [
-    (Scenario::Pair, "pair", 400),
+    (Scenario::Pair, "pair", 390),
     (Scenario::Star, "star", 180),
     (Scenario::Mesh, "mesh", 140),
     (Scenario::Nat, "nat", 140),
     (Scenario::Crowd, "crowd", 10),
     (Scenario::Flash, "flash", 60),
-    (Scenario::Relay, "relay", 70),
+    (Scenario::Relay, "relay", 80),
 ];
 
 /// Which nodes there are.
