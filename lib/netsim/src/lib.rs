@@ -60,4 +60,4 @@ pub use link::LinkCounters;
 pub use nat::{NatConfig, NatCounters, NatKind, NatPorts};
 pub use network::Network;
 pub use path::{NatId, Node};
-pub use seeds::{for_each_seed, seeds};
+pub use seeds::{for_each_seed, seeds, with_seed};

@@ -36,12 +36,20 @@ pub fn seeds(default: u64) -> Range<u64> {
 /// When the test does, and when a capture cannot be written.
 pub fn for_each_seed(default: u64, mut test: impl FnMut(u64)) {
     for seed in seeds(default) {
-        let _guard = Guard(seed);
-        let log = env::var("LOG").is_ok_and(|value| value == "1");
-        let captures = env::var_os("CAPTURE").map(PathBuf::from);
-        REPLAY.set(Some(Replay { seed, log, captures, networks: 0 }));
-        test(seed);
+        with_seed(seed, &mut test);
     }
+}
+
+/// Runs something with one seed, logged and captured as by [`for_each_seed`].
+///
+/// # Panics
+/// As [`for_each_seed`].
+pub fn with_seed<T>(seed: u64, test: impl FnOnce(u64) -> T) -> T {
+    let _guard = Guard(seed);
+    let log = env::var("LOG").is_ok_and(|value| value == "1");
+    let captures = env::var_os("CAPTURE").map(PathBuf::from);
+    REPLAY.set(Some(Replay { seed, log, captures, networks: 0 }));
+    test(seed)
 }
 
 /// Has a new network logged and captured as the seed that runs on this thread is to be.

@@ -5,7 +5,8 @@
 //!   that ends in `*` selects all names that begin so.
 //! - A keying component is a salt of 4 bytes that its sender drew; packets to that end carry it.
 //! - A sealed packet is the receiver's salt, the clear packet, and a 16-bit checksum over both. So a packet of
-//!   another session does not open, nor does a damaged one; a repeated one does.
+//!   another session does not open, nor does a damaged one (but one in 65,536: see [`PlainProfile::guarded`]); a
+//!   repeated one does.
 //! - A signature is a checksum of the signer's name and the parameters, so that a test sees it when an
 //!   implementation signs or verifies something else.
 #![forbid(unsafe_code)]
@@ -21,7 +22,9 @@ use rtmfp_base::Arena;
 
 type Salt = [u8; 4];
 
+/// Bytes of the checksum, and of that of a guarded profile.
 const CHECKSUM: usize = 2;
+const LONG_CHECKSUM: usize = 8;
 const SALT: usize = size_of::<Salt>();
 /// Both directions of the startup session.
 const DEFAULT_SALTS: Salts = Salts { near: *b"open", far: *b"open" };
@@ -40,12 +43,19 @@ struct Salts {
 pub struct PlainProfile {
     name: Arc<[u8]>,
     keys: Arena<KeyKind, Salts>,
+    checksum: usize,
 }
 
 impl PlainProfile {
     /// The profile of an endpoint with a name, that is its certificate. An empty name is no valid certificate.
     pub fn new(name: impl AsRef<[u8]>) -> Self {
-        Self { name: name.as_ref().into(), keys: Arena::new() }
+        Self { name: name.as_ref().into(), keys: Arena::new(), checksum: CHECKSUM }
+    }
+
+    /// With checksums of 64 bits, for tests that damage so many packets that some would pass with 16. Both ends need
+    /// it.
+    pub fn guarded(self) -> Self {
+        Self { checksum: LONG_CHECKSUM, ..self }
     }
 
     fn salts(&self, key: KeyId) -> Option<Salts> {
@@ -157,7 +167,7 @@ impl Profile for PlainProfile {
     }
 
     fn reserve(&mut self, _key: KeyId, clear_len: usize) -> Room {
-        Room { front: SALT, sealed_len: SALT + clear_len + CHECKSUM, sequence: 0 }
+        Room { front: SALT, sealed_len: SALT + clear_len + self.checksum, sequence: 0 }
     }
 
     fn seal(&mut self, buffer: &mut [u8], packets: &mut [Sealing]) {
@@ -169,17 +179,17 @@ impl Profile for PlainProfile {
             };
             let (body, end) = packet.split_at_mut(SALT + sealing.clear_len);
             body[..SALT].copy_from_slice(&salts.far);
-            end.copy_from_slice(&checksum(body));
+            end.copy_from_slice(&checksum(body)[..self.checksum]);
         }
     }
 
     fn open(&mut self, key: KeyId, packet: &mut [u8]) -> Result<Range<usize>, OpenError> {
         let salts = self.salts(key).ok_or(OpenError::UnknownKey)?;
-        if packet.len() <= SALT + CHECKSUM {
+        if packet.len() <= SALT + self.checksum {
             return Err(OpenError::Malformed);
         }
-        let (body, end) = packet.split_at(packet.len() - CHECKSUM);
-        if !body.starts_with(&salts.near) || *end != checksum(body) {
+        let (body, end) = packet.split_at(packet.len() - self.checksum);
+        if !body.starts_with(&salts.near) || *end != checksum(body)[..self.checksum] {
             return Err(OpenError::Forged);
         }
         Ok(SALT..body.len())
@@ -190,9 +200,13 @@ fn salt(component: &[u8]) -> Result<Salt, KeyingError> {
     component.try_into().map_err(|_| KeyingError::BadComponent("not 4 bytes long"))
 }
 
-fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
+/// All 64 bits; the first two bytes depend on all of them.
+fn checksum(body: &[u8]) -> [u8; LONG_CHECKSUM] {
     let sum = sum(EMPTY, body);
-    ((sum ^ (sum >> 16) ^ (sum >> 32) ^ (sum >> 48)) as u16).to_be_bytes()
+    let folded = (sum ^ (sum >> 16) ^ (sum >> 32) ^ (sum >> 48)) as u16;
+    let mut checksum = sum.to_be_bytes();
+    checksum[..CHECKSUM].copy_from_slice(&folded.to_be_bytes());
+    checksum
 }
 
 /// Continues a checksum of 64 bits (FNV-1a), that starts as [`EMPTY`].

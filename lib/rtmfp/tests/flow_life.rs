@@ -138,6 +138,23 @@ fn a_flow_rejected_when_it_was_complete_already_still_brings_the_code() {
 }
 
 #[test]
+fn nothing_is_told_of_a_flow_after_its_rejection_not_even_what_was_on_its_way() {
+    let (mut hands, first) = open_session();
+    let offered = hands.offered(1)[0];
+    let now = hands.now;
+    hands.ends[1].recv_flow(offered).expect("the flow").set_hold(now, true);
+    hands.write(first, 10);
+    hands.run_millis(100);
+    let readable = |event: &Event| matches!(event, Event::Readable { flow, .. } if *flow == offered);
+    let before = hands.count(1, readable);
+    let now = hands.now;
+    hands.ends[1].recv_flow(offered).expect("the flow").set_hold(now, false);
+    hands.ends[1].recv_flow(offered).expect("the flow").reject(now, 42);
+    hands.run_millis(100);
+    assert_eq!(hands.count(1, readable), before);
+}
+
+#[test]
 fn a_rejected_flow_takes_no_more_messages() {
     let (mut hands, first) = open_session();
     let offered = hands.offered(1)[0];

@@ -257,6 +257,11 @@ impl Endpoint {
                 }
                 self.offered = Some(flow);
             }
+            if let Event::Readable { flow, .. } = event
+                && self.flows.recv.get(flow).is_none_or(|f| f.is_rejected())
+            {
+                continue; // The application has read it to its end, or refused it, meanwhile.
+            }
             self.introductions.polled(&event);
             return Some(event);
         }

@@ -187,11 +187,12 @@ impl Endpoint {
             self.count_sent(id, sent);
         } else {
             let (mode, packet_id) = (session.mode(), session.mtu.packet_id());
-            let pieces = super::mtu::cut(&batch.buffer[clear_at..], mode, packet_id, room);
+            // The front may grow by a byte from one piece to the next, with the sequence number in it.
+            let pieces = super::mtu::cut(&batch.buffer[clear_at..], mode, packet_id, room.saturating_sub(1));
             batch.buffer.truncate(start);
             for piece in pieces {
                 let start = batch.buffer.len();
-                let clear_at = start + ID_LEN + front;
+                let clear_at = start + ID_LEN + self.profile.front_len(route.key);
                 batch.buffer.resize(clear_at, 0);
                 batch.buffer.extend_from_slice(&piece);
                 let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
