@@ -13,7 +13,7 @@ use hand::flows::{Seen, has_data, spec};
 use hand::forged::Forged;
 use hand::{DELAY, Fate, Hands, parse};
 use rtmfp::wire::{Chunk, Chunks, DataFlags, FlowOptions, Fragment, Mode, PacketHeader, kind};
-use rtmfp::{Config, FlowSpec, MAX_PACKET, Priority, SendFlowId, SessionConfig};
+use rtmfp::{Config, Event, FlowSpec, MAX_PACKET, Priority, SendFlowId, SessionConfig, WriteError};
 use rtmfp_base::{Message, Tag, WriteOptions};
 use rtmfp_netsim::{Dice, for_each_seed};
 
@@ -372,4 +372,32 @@ fn nothing_is_sent_beyond_the_advertised_window_unless_the_flow_is_rejected() {
     let last =
         |seen: &Seen| matches!(seen, Seen::Data { flags: DataFlags { last: true, abandoned: true, .. }, .. });
     assert!(sent.iter().flatten().any(last), "{sent:?}");
+}
+
+#[test]
+fn a_rejected_flow_gives_up_all_that_is_not_delivered_and_tells_the_application() {
+    let mut forged = Forged::new(Config::default());
+    let flow = forged.open();
+    let options = WriteOptions { notify: true, ..WriteOptions::default() };
+    let now = forged.now;
+    for _ in 0..20 {
+        let mut flow = forged.victim.send_flow(flow).expect("it");
+        flow.write(now, Message::from(vec![1; 1000]), &options).expect("room");
+    }
+    forged.answers();
+    forged.acknowledge(0, 2, 64, 1);
+    forged.events.clear();
+    let sent = forged.bring(&[Chunk::FlowException { flow_id: 2, code: 7 }]);
+    let given_up = |event: &&Event| matches!(event, Event::WriteEnded { delivered: false, .. });
+    assert_eq!(forged.events.iter().filter(given_up).count(), 19);
+    let told = |event: &&Event| matches!(event, Event::FlowException { flow: f, code: 7, .. } if *f == flow);
+    assert_eq!(forged.events.iter().filter(told).count(), 1);
+    assert!(forged.events.len() == 20, "{:?}", forged.events);
+    let wanted = |seen: &Seen| matches!(seen, Seen::Data { flags: DataFlags { abandoned: false, .. }, .. });
+    assert!(!sent.iter().flatten().any(wanted), "{sent:?}");
+    let refused = forged.victim.send_flow(flow).map(|mut flow| {
+        let message = Message::from(vec![1]);
+        flow.write(now, message, &options)
+    });
+    assert!(matches!(refused, None | Some(Err(WriteError::Closed))), "{refused:?}");
 }
