@@ -24,7 +24,9 @@ const TICK: Duration = Duration::from_millis(4);
 /// The base is looked for again when the path was not seen empty for this long, the same for all, or this many round
 /// trips where that is longer.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
-const PROBE_AFTER_TRIPS: u32 = 20;
+const PROBE_AFTER_TRIPS: u32 = 60;
+/// So many samples of a round trip tell what its least one will be.
+const ENOUGH: u32 = 4;
 /// At the threshold one in so many segments would be marked; at half of it one in `OCTAVES` powers of two more.
 const SEGMENTS: u64 = 10;
 const OCTAVES: u64 = 8;
@@ -42,12 +44,41 @@ pub(super) enum Sense {
     Congested,
 }
 
+/// The least sample of a round trip.
+///
+/// Growth sends packets in bursts, and a burst waits for itself: by half of the window while that doubles. Only a queue
+/// that the first packets of a round trip meet as well is more than that.
+#[derive(Clone, Debug, Default)]
+struct Rounds {
+    since: Time,
+    samples: u32,
+    least: Duration,
+    /// That of the round trip before.
+    before: Duration,
+}
+
+impl Rounds {
+    fn note(&mut self, now: Time, srtt: Duration, sample: Duration) {
+        if self.samples == 0 || now.since(self.since) >= srtt {
+            self.before = if self.samples == 0 { sample } else { self.least };
+            (self.since, self.samples, self.least) = (now, 0, sample);
+        }
+        self.samples += 1;
+        self.least = self.least.min(sample);
+    }
+
+    /// The round-trip time without the waits that bursts make for themselves.
+    fn floor(&self) -> Duration {
+        if self.samples >= ENOUGH { self.least } else { self.least.min(self.before) }
+    }
+}
+
 /// The watch over the delay of one session.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Delay {
     base: BaseRtt,
-    /// The newest sample.
-    latest: Duration,
+    /// The samples of this round trip and of the one before.
+    rounds: Rounds,
     /// When the path was last seen empty, or made so.
     seen: Time,
     /// Acknowledged bytes by the weight of the delay that they met, since the last congestion.
@@ -69,7 +100,7 @@ impl Delay {
     pub(super) fn note(&mut self, ack: &Acknowledgement) {
         let Some(sample) = ack.rtt_sample else { return };
         let before = self.base.get();
-        self.latest = sample;
+        self.rounds.note(ack.now, ack.srtt.unwrap_or(sample), sample);
         self.base.note(ack.now, sample);
         // Near a base for long says nothing: it may be that of a queue that others hold up.
         let dip = ack.srtt.is_some_and(|srtt| srtt > sample + TICK * 2);
@@ -83,8 +114,8 @@ impl Delay {
         let (Some(threshold), Some(srtt), Some(base)) = (ack.delay, ack.srtt, self.base.get()) else {
             return Sense::Clear;
         };
-        // A queue that the newest sample does not show any more has been dealt with.
-        let queue = srtt.min(self.latest).saturating_sub(base);
+        // A queue that the newest samples do not show any more has been dealt with.
+        let queue = srtt.min(self.rounds.floor()).saturating_sub(base);
         if srtt < LEAST_RTT || threshold.is_zero() {
             return Sense::Clear;
         }
@@ -103,7 +134,8 @@ impl Delay {
         if ack.now.since(self.seen) >= patience {
             return Sense::Probe;
         }
-        if self.latest.saturating_sub(base) * 2 > threshold { Sense::Queue } else { Sense::Clear }
+        let queued = self.rounds.floor().saturating_sub(base) * 2 > threshold;
+        if queued { Sense::Queue } else { Sense::Clear }
     }
 
     /// The window was made small to look for the base.
