@@ -1,3 +1,5 @@
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
 use rtmfp::wire::{Item, Items, Reader, WireError, vlu, write_option};
 
 use crate::Group;
@@ -31,11 +33,11 @@ impl<'a> Certificate<'a> {
         let mut certificate = Self { canonical, hostname: None, accepts_ancillary: false, is_static: false };
         let mut is_ephemeral = false;
         loop {
-            let before = bytes.len() - items.rest().len();
+            let unread = items.rest();
             match items.next().transpose()? {
                 None => break,
                 Some(Item::Marker) => {
-                    canonical = &bytes[..before];
+                    canonical = bytes.strip_suffix(unread).unwrap_or(bytes);
                     items.try_for_each(|item| item.map(drop))?;
                     break;
                 }
@@ -119,7 +121,7 @@ pub(crate) fn split_group(value: &[u8]) -> Result<(u64, &[u8]), WireError> {
 
 /// Puts the id of a group before a key, or before nothing.
 pub(crate) fn with_group(group: Group, key: &[u8]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(vlu::len(group.id()) + key.len());
+    let mut value = Vec::with_capacity(vlu::len(group.id()).saturating_add(key.len()));
     vlu::write(group.id(), &mut value);
     value.extend_from_slice(key);
     value

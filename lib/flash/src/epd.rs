@@ -1,3 +1,5 @@
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
 use rtmfp::wire::{Item, Items, WireError, write_option};
 
 use crate::Fingerprint;

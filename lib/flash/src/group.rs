@@ -1,3 +1,5 @@
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
 use core::fmt;
 
 /// A Diffie-Hellman group over a prime field ("MODP"). The generator is 2 in all of them.
@@ -66,9 +68,10 @@ impl Group {
     pub fn accepts(self, public_key: &[u8]) -> bool {
         let key = minimal(public_key);
         let Some(first) = key.first() else { return false };
-        let bits = 8 * key.len() as u32 - first.leading_zeros();
         let ones: u32 = key.iter().map(|byte| byte.count_ones()).sum();
-        bits > 24 && ones >= 16 && bits - ones >= 16 && self.is_far_below_prime(key)
+        let zeros: u32 = key.iter().map(|byte| byte.count_zeros()).sum();
+        // So many bits make it larger than 2²⁴, too.
+        ones >= 16 && zeros.saturating_sub(first.leading_zeros()) >= 16 && self.is_far_below_prime(key)
     }
 
     /// Whether a number without leading zeros is at most the prime less 2²⁴.
@@ -77,10 +80,14 @@ impl Group {
         if key.len() != prime.len() {
             return key.len() < prime.len();
         }
-        // The last 8 bytes of all primes are ff, so that subtracting changes one byte only.
-        let (head, tail) = prime.split_at(prime.len() - 4);
-        let (key_head, key_tail) = key.split_at(key.len() - 4);
-        (key_head, key_tail) <= (head, &[tail[0] - 1, 0xff, 0xff, 0xff])
+        let (Some((head, tail)), Some((key_head, key_tail))) =
+            (prime.split_last_chunk(), key.split_last_chunk())
+        else {
+            return false;
+        };
+        // The last 8 bytes of all primes are ff, so that subtracting borrows nothing from the head.
+        let most = u32::from_be_bytes(*tail).saturating_sub(1 << 24);
+        (key_head, u32::from_be_bytes(*key_tail)) <= (head, most)
     }
 }
 
@@ -92,10 +99,14 @@ impl fmt::Display for Group {
 
 /// A number without leading zero bytes.
 pub(crate) fn minimal(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    &number[zeros..]
+    let mut rest = number;
+    while let [0, behind @ ..] = rest {
+        rest = behind;
+    }
+    rest
 }
 
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "the compiler runs it")]
 const fn number<const N: usize>(hex: &str) -> [u8; N] {
     const fn digit(byte: u8) -> u8 {
         if byte.is_ascii_digit() { byte - b'0' } else { byte - b'a' + 10 }

@@ -101,7 +101,7 @@ impl<'a> Command<'a> {
         value: impl Into<Value<'v>>,
     ) -> Result<Vec<u8>, EditError> {
         let rest = self.rest();
-        let mut changed = self.payload[..self.payload.len() - rest.len()].to_vec();
+        let mut changed = self.payload.strip_suffix(rest).unwrap_or_default().to_vec();
         changed.extend(set_member(rest, key, value, &self.limits)?);
         Ok(changed)
     }

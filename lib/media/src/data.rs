@@ -61,7 +61,8 @@ pub fn payload(name: &str, fill: impl FnOnce(&mut Writer<'_>)) -> Bytes {
 /// The payload of a data message of type 18 that has the server keep `frame`, which is the payload of another: its
 /// handler's name and arguments, as in the script tags of FLV files.
 pub fn set_data_frame(frame: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(frame.len() + SET_DATA_FRAME.len() + 3);
+    const NAME: usize = SET_DATA_FRAME.len() + 3;
+    let mut out = Vec::with_capacity(frame.len().saturating_add(NAME));
     Writer::new(&mut out).put(SET_DATA_FRAME);
     out.extend_from_slice(frame);
     out.into()

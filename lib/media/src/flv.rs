@@ -113,7 +113,7 @@ impl Reader {
                 State::Skip(count) => {
                     let skipped = usize::try_from(count).unwrap_or(usize::MAX).min(self.unread.len());
                     self.unread.advance(skipped);
-                    self.state = State::Skip(count - skipped as u64);
+                    self.state = State::Skip(count.saturating_sub(skipped as u64));
                     if self.unread.is_empty() {
                         return Ok(None);
                     }
@@ -125,8 +125,7 @@ impl Reader {
 
     /// Answers whether the header was all there.
     fn read_header(&mut self) -> Result<bool, FlvError> {
-        let known = self.unread.len().min(SIGNATURE.len());
-        if !SIGNATURE.starts_with(&self.unread[..known]) {
+        if self.unread.iter().zip(&SIGNATURE).any(|(byte, expected)| byte != expected) {
             return Err(FlvError::Signature);
         }
         let Some(&[_, _, _, version, flags, ref length @ ..]) = self.unread.first_chunk::<FILE_HEAD>() else {
@@ -138,7 +137,7 @@ impl Reader {
         let length = u64::from(u32::from_be_bytes(*length));
         // The header says how long it is, and a back pointer to nothing follows it.
         let extension = length.checked_sub(FILE_HEAD as u64).ok_or(FlvError::HeaderLength)?;
-        self.state = State::Skip(extension + BACK_POINTER as u64);
+        self.state = State::Skip(extension.saturating_add(BACK_POINTER as u64));
         self.header = Some(FileHeader { audio: flags & HAS_AUDIO != 0, video: flags & HAS_VIDEO != 0 });
         self.unread.advance(FILE_HEAD);
         Ok(true)
@@ -152,7 +151,7 @@ impl Reader {
         if head.length > self.max_tag {
             return Err(FlvError::TagLength(head.length));
         }
-        if self.unread.len() < TAG_HEAD + head.length {
+        if self.unread.len() < head.length.saturating_add(TAG_HEAD) {
             return Ok(None);
         }
         self.unread.advance(TAG_HEAD);
@@ -185,10 +184,11 @@ pub fn write_tag(out: &mut Vec<u8>, message: &TcMessage) -> Result<(), FlvWriteE
     if payload.len() > MAX_PAYLOAD {
         return Err(FlvWriteError::Length(payload.len()));
     }
-    out.reserve(TAG_HEAD + payload.len() + BACK_POINTER);
+    let length = payload.len().saturating_add(TAG_HEAD);
+    out.reserve(length.saturating_add(BACK_POINTER));
     out.extend_from_slice(&TagHead { kind, length: payload.len(), timestamp: message.timestamp }.bytes());
     out.extend_from_slice(payload);
-    out.extend_from_slice(&((TAG_HEAD + payload.len()) as u32).to_be_bytes());
+    out.extend_from_slice(&(length as u32).to_be_bytes());
     Ok(())
 }
 

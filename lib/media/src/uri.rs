@@ -127,13 +127,15 @@ fn split_resource(resource: &str) -> (String, String) {
     let path_end = resource.find('?').unwrap_or(resource.len());
     let (path, query) = resource.split_at(path_end);
     // The last slash of the path; in `app?query/stream`, which encoders are given too, that of the query.
-    let split = match path.rfind('/') {
-        Some(slash) if slash + 1 < path.len() => Some(slash),
-        Some(slash) => return (format!("{}{query}", &path[..slash]), String::new()),
-        None => query.rfind('/').map(|slash| path.len() + slash),
-    };
-    match split {
-        Some(slash) => (resource[..slash].to_owned(), resource[slash + 1..].to_owned()),
+    if let Some((app, stream)) = path.rsplit_once('/') {
+        return if stream.is_empty() {
+            (format!("{app}{query}"), String::new())
+        } else {
+            (app.to_owned(), format!("{stream}{query}"))
+        };
+    }
+    match query.rsplit_once('/') {
+        Some((query, stream)) => (format!("{path}{query}"), stream.to_owned()),
         None => (resource, String::new()),
     }
 }
@@ -149,7 +151,7 @@ fn percent_decode(text: &str) -> Option<String> {
     while let Some(byte) = bytes.next() {
         decoded.push(if byte == b'%' {
             let mut digit = || char::from(bytes.next()?).to_digit(16);
-            (digit()? * 16 + digit()?) as u8
+            (digit()? << 4 | digit()?) as u8
         } else {
             byte
         });

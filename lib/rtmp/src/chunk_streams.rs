@@ -1,4 +1,5 @@
 //! The chunk streams to send on, and what headers can leave out on each (RTMP section 5.3.1.2).
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 use rtmfp_media::TcMessage;
 
@@ -54,7 +55,7 @@ impl ChunkStreams {
     pub(crate) fn begin(&mut self, message: &TcMessage, out: &mut Vec<u8>) -> u32 {
         let length = message.payload.len();
         let compress = self.compress;
-        self.begun += 1;
+        self.begun = self.begun.saturating_add(1);
         let begun = self.begun;
         let stream = self.choose(message);
         let compressed = stream.previous.filter(|_| compress).and_then(|previous| {
@@ -111,12 +112,13 @@ impl ChunkStreams {
 
     /// Bytes on the heap.
     pub(crate) const fn memory(&self) -> usize {
-        self.list.capacity() * size_of::<ChunkStream>()
+        self.list.capacity().saturating_mul(size_of::<ChunkStream>())
     }
 
     /// Finds or makes a chunk stream that is not busy. The best had a message of the same type on the same
     /// stream before; then come those that have to begin anew anyway, new ones, and last the one that was not
     /// used for longest.
+    #[allow(clippy::indexing_slicing, reason = "the place was found, or made, just now")]
     fn choose(&mut self, message: &TcMessage) -> &mut ChunkStream {
         let free = self.list.iter().enumerate().filter(|(_, stream)| !stream.busy);
         let ranked = free.map(|(place, stream)| match stream.previous {
@@ -130,9 +132,11 @@ impl ChunkStreams {
             Some((0 | 1, _, place)) => place,
             Some((_, _, place)) if self.list.len() >= MAX_CHUNK_STREAMS => place,
             _ => {
-                let id = CONTROL_CHUNK_STREAM + 1 + self.list.len() as u32;
+                const FIRST: u32 = CONTROL_CHUNK_STREAM + 1;
+                let place = self.list.len();
+                let id = FIRST.saturating_add(place as u32);
                 self.list.push(ChunkStream { id, busy: false, last_used: 0, previous: None });
-                self.list.len() - 1
+                place
             }
         };
         &mut self.list[place]

@@ -1,4 +1,5 @@
 //! The chunk layer's own messages (RTMP section 5.4) and what both ends count for them.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 use std::collections::VecDeque;
 
@@ -105,7 +106,7 @@ impl Acks {
     }
 
     pub(crate) const fn count_received(&mut self, bytes: usize) {
-        self.received += bytes as u64;
+        self.received = self.received.saturating_add(bytes as u64);
     }
 
     pub(crate) const fn set_window(&mut self, window: u32) {
@@ -115,7 +116,7 @@ impl Acks {
     /// Whether half of the window has come since the last acknowledgement. At half of it a sender that stops
     /// when its window is used up never has to.
     pub(crate) const fn is_due(&self) -> bool {
-        let unacknowledged = self.received - self.acknowledged;
+        let unacknowledged = self.received.saturating_sub(self.acknowledged);
         unacknowledged > 0 && unacknowledged.saturating_mul(2) >= self.window as u64
     }
 
@@ -131,9 +132,9 @@ impl Acks {
         let possible = (sent as u32).wrapping_sub(self.peer_last);
         if step > 0 && step <= possible {
             self.peer_last = count;
-            self.plausible += 1;
+            self.plausible = self.plausible.saturating_add(1);
         } else {
-            self.implausible += 1;
+            self.implausible = self.implausible.saturating_add(1);
         }
     }
 }
@@ -217,7 +218,7 @@ impl Outbox {
             put(out, kind::SET_PEER_BANDWIDTH, &[a, b, c, d, DYNAMIC]);
         } else if self.aborts != 0 {
             let chunk_stream = self.aborts.trailing_zeros();
-            self.aborts &= self.aborts - 1;
+            self.aborts &= self.aborts.wrapping_sub(1);
             put(out, kind::ABORT, &chunk_stream.to_be_bytes());
         } else if acks.is_due() {
             put(out, kind::ACKNOWLEDGEMENT, &acks.acknowledge().to_be_bytes());

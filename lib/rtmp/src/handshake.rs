@@ -1,3 +1,5 @@
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
+
 use core::mem;
 
 use rtmfp_base::Time;
@@ -34,16 +36,16 @@ impl Handshake {
     /// Takes the handshake's bytes off `input`; true once it is complete.
     pub(crate) fn receive(&mut self, now: Time, input: &mut &[u8]) -> Result<bool, Error> {
         if self.version.is_none() {
-            let Some(&version) = input.first() else { return Ok(false) };
+            let Some((&version, rest)) = input.split_first() else { return Ok(false) };
             check_version(version, input)?;
-            *input = &input[1..];
+            *input = rest;
             self.version = Some(version);
             if self.out.is_empty() {
                 self.greet(now);
             }
         }
         if self.echo_left == PACKET && self.hello.len() < PACKET {
-            let (taken, rest) = input.split_at(input.len().min(PACKET - self.hello.len()));
+            let (taken, rest) = input.split_at(input.len().min(PACKET.saturating_sub(self.hello.len())));
             self.hello.extend_from_slice(taken);
             *input = rest;
             // 22 is within the accepted versions, but with these bytes behind it, it begins a TLS record.
@@ -53,14 +55,15 @@ impl Handshake {
             if self.hello.len() < PACKET {
                 return Ok(false);
             }
-            self.out.extend_from_slice(&self.hello[..4]);
+            let (time, rest) = self.hello.split_at(4);
+            self.out.extend_from_slice(time);
             self.out.extend_from_slice(&millis(now));
-            self.out.extend_from_slice(&self.hello[8..]);
+            self.out.extend_from_slice(rest.get(4..).unwrap_or_default());
         }
         // What the peer echoes is not looked at: there are peers that echo something else.
-        let taken = input.len().min(self.echo_left);
-        self.echo_left -= taken;
-        *input = &input[taken..];
+        let (echo, rest) = input.split_at(input.len().min(self.echo_left));
+        self.echo_left = self.echo_left.saturating_sub(echo.len());
+        *input = rest;
         if self.echo_left == 0 {
             self.hello = Vec::new();
         }
@@ -69,15 +72,16 @@ impl Handshake {
 
     /// How many of the peer's 3073 bytes have come.
     pub(crate) const fn received(&self) -> usize {
-        self.version.is_some() as usize + self.hello.len() + PACKET - self.echo_left
+        let echoed = PACKET.saturating_sub(self.echo_left);
+        (self.version.is_some() as usize).saturating_add(self.hello.len()).saturating_add(echoed)
     }
 
     /// Appends at most `limit` bytes for the peer to `out`.
     pub(crate) fn fill(&mut self, limit: usize, out: &mut Vec<u8>) {
-        let waiting = &self.out[self.out_done..];
-        let taken = waiting.len().min(limit);
-        out.extend_from_slice(&waiting[..taken]);
-        self.out_done += taken;
+        let waiting = self.out.get(self.out_done..).unwrap_or_default();
+        let (taken, _) = waiting.split_at(waiting.len().min(limit));
+        out.extend_from_slice(taken);
+        self.out_done = self.out_done.saturating_add(taken.len());
     }
 
     pub(crate) const fn wants_write(&self) -> bool {
@@ -86,7 +90,7 @@ impl Handshake {
 
     /// Bytes on the heap.
     pub(crate) const fn memory(&self) -> usize {
-        self.hello.capacity() + self.out.capacity()
+        self.hello.capacity().saturating_add(self.out.capacity())
     }
 
     /// Queues the version and the first packet.

@@ -1,4 +1,5 @@
 //! Chunk headers as bytes (RTMP section 5.3.1).
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 use rtmfp_media::TcMessage;
 
@@ -31,8 +32,8 @@ pub(crate) const fn fields_len(format: u8) -> usize {
 /// The chunk stream id of a complete basic header. The form of 3 bytes is little-endian.
 pub(crate) const fn chunk_stream_id(basic: &[u8]) -> u32 {
     match *basic {
-        [_, low] => low as u32 + 64,
-        [_, low, high] => low as u32 + high as u32 * 256 + 64,
+        [_, low] => (low as u32).saturating_add(64),
+        [_, low, high] => (u16::from_le_bytes([low, high]) as u32).saturating_add(64),
         [only, ..] => only as u32 & 0x3f,
         [] => 0,
     }

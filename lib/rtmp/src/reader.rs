@@ -1,4 +1,5 @@
 //! The chunk stream as received (RTMP section 5.3).
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 use core::mem;
 
@@ -117,7 +118,7 @@ impl Reader {
 
     /// Bytes on the heap.
     pub(crate) const fn memory(&self) -> usize {
-        self.chunk_streams.capacity() * size_of::<ChunkStream>() + self.partial
+        self.chunk_streams.capacity().saturating_mul(size_of::<ChunkStream>()).saturating_add(self.partial)
     }
 
     /// Takes bytes off `input`, up to the end of a message or of the input.
@@ -125,10 +126,10 @@ impl Reader {
         loop {
             let message = if self.stepped_back.done < self.stepped_back.len {
                 let back = mem::take(&mut self.stepped_back);
-                let mut rest = &back.bytes[back.done..back.len];
+                let mut rest = back.bytes.get(back.done..back.len).unwrap_or_default();
                 let message = self.step(&mut rest)?;
                 // Nothing steps back twice on one connection, so the place is free.
-                self.stepped_back = SteppedBack { done: back.len - rest.len(), ..back };
+                self.stepped_back = SteppedBack { done: back.len.saturating_sub(rest.len()), ..back };
                 message
             } else if input.is_empty() {
                 return Ok(None);
@@ -159,50 +160,63 @@ impl Reader {
             if needed == self.header_len {
                 break;
             }
-            let taken = input.len().min(needed - self.header_len);
-            if taken == 0 {
+            let (taken, rest) = input.split_at(input.len().min(needed.saturating_sub(self.header_len)));
+            if taken.is_empty() {
                 return Ok(None);
             }
-            self.header[self.header_len..][..taken].copy_from_slice(&input[..taken]);
-            self.header_len += taken;
-            *input = &input[taken..];
+            self.push_header(taken);
+            *input = rest;
         }
         let header = self.header;
         let len = mem::take(&mut self.header_len);
-        self.begin_chunk(&header[..len])
+        self.begin_chunk(header.get(..len).unwrap_or_default())
+    }
+
+    /// Adds to what has come of the header; no more than there is room for.
+    fn push_header(&mut self, bytes: &[u8]) {
+        let room = self.header.iter_mut().skip(self.header_len);
+        room.zip(bytes).for_each(|(place, byte)| *place = *byte);
+        self.header_len = self.header_len.saturating_add(bytes.len());
+    }
+
+    /// What has come of the header.
+    fn header(&self) -> &[u8] {
+        self.header.get(..self.header_len).unwrap_or_default()
     }
 
     /// How long the header is, by what has come of it: it grows until all that tells the length is there.
     fn header_needs(&self) -> usize {
-        let header = &self.header[..self.header_len];
+        let header = self.header();
         let Some(&first) = header.first() else { return 1 };
         let basic = basic_len(first);
         let format = first >> 6;
-        let fixed = basic + fields_len(format);
+        let fixed = basic.saturating_add(fields_len(format));
         if header.len() < fixed {
             return fixed;
         }
         let extended = if format < 3 {
-            u24(&header[basic..]) == EXTENDED
+            u24(header.get(basic..).unwrap_or_default()) == EXTENDED
         } else {
-            match self.find(chunk_stream_id(&header[..basic])).map(|index| &self.chunk_streams[index]) {
+            let id = chunk_stream_id(header.get(..basic).unwrap_or_default());
+            match self.find(id).ok().and_then(|index| self.chunk_streams.get(index)) {
                 // Continuations of peers of unknown style are for `peek`.
-                Ok(stream) if stream.partial.is_some() => {
+                Some(stream) if stream.partial.is_some() => {
                     stream.extended && self.style == ExtendedStyle::Repeated
                 }
-                Ok(stream) => stream.extended,
-                Err(_) => false,
+                Some(stream) => stream.extended,
+                None => false,
             }
         };
-        fixed + if extended { 4 } else { 0 }
+        if extended { fixed.saturating_add(4) } else { fixed }
     }
 
     /// Acts on a complete header.
     fn begin_chunk(&mut self, header: &[u8]) -> Result<Option<TcMessage>, Error> {
-        let format = header[0] >> 6;
-        let (basic, fields) = header.split_at(basic_len(header[0]));
+        let Some(&first) = header.first() else { return Ok(None) };
+        let format = first >> 6;
+        let (basic, fields) = header.split_at(basic_len(first));
         let index = self.find_or_insert(chunk_stream_id(basic), format)?;
-        let stream = &mut self.chunk_streams[index];
+        let stream = at(&mut self.chunk_streams, index);
         if format == 3 && stream.partial.is_some() {
             if stream.extended && self.style == ExtendedStyle::Unknown {
                 self.state = State::Peek { index };
@@ -214,19 +228,22 @@ impl Reader {
         if format < 3 {
             let time = u24(fields);
             stream.extended = time == EXTENDED;
-            stream.time = if stream.extended { u32_be(&fields[fields_len(format)..]) } else { time };
+            let extended = fields.get(fields_len(format)..).unwrap_or_default();
+            stream.time = if stream.extended { u32_be(extended) } else { time };
         }
-        if format < 2 {
-            let length = u24(&fields[3..]) as usize;
+        if format < 2
+            && let [_, _, _, a, b, c, kind, ..] = *fields
+        {
+            let length = u32::from_be_bytes([0, a, b, c]) as usize;
             let limit = self.limits.message_bytes;
             if length > limit {
-                return Err(Error::MessageLength { kind: fields[6], length, limit });
+                return Err(Error::MessageLength { kind, length, limit });
             }
             stream.length = length;
-            stream.kind = fields[6];
+            stream.kind = kind;
         }
         if format == 0 {
-            stream.stream_id = u32_be(&fields[7..]).swap_bytes();
+            stream.stream_id = u32_be(fields.get(7..).unwrap_or_default()).swap_bytes();
             stream.timestamp = stream.time;
         } else {
             // A new message by format 3 repeats the difference, and after format 0 that is the timestamp
@@ -234,20 +251,19 @@ impl Reader {
             stream.timestamp = stream.timestamp.wrapping_add(stream.time);
         }
         self.drop_partial(index);
-        self.chunk_streams[index].partial = Some(Vec::new());
+        at(&mut self.chunk_streams, index).partial = Some(Vec::new());
         Ok(self.begin_body(index))
     }
 
     /// Compares bytes with the extended timestamp that should be here, until they differ or are complete.
     fn peek(&mut self, index: usize, input: &mut &[u8]) {
-        let stream = &self.chunk_streams[index];
+        let stream = at(&mut self.chunk_streams, index);
         // Some repeat the header's value, others give the message's timestamp, and some keep 31 bits only.
         let likely = [stream.time, stream.timestamp].map(|time| [time, time & 0x7fff_ffff]);
         while let Some((&byte, rest)) = input.split_first() {
             *input = rest;
-            self.header[self.header_len] = byte;
-            self.header_len += 1;
-            let peeked = &self.header[..self.header_len];
+            self.push_header(&[byte]);
+            let peeked = self.header();
             let matches = likely.iter().flatten().any(|time| time.to_be_bytes().starts_with(peeked));
             if matches && peeked.len() < 4 {
                 continue;
@@ -257,7 +273,7 @@ impl Reader {
             } else {
                 log::debug!("the peer leaves extended timestamps out of continued chunks");
                 let mut bytes = [0; 4];
-                bytes[..peeked.len()].copy_from_slice(peeked);
+                bytes.iter_mut().zip(peeked).for_each(|(place, byte)| *place = *byte);
                 self.stepped_back = SteppedBack { bytes, done: 0, len: peeked.len() };
                 ExtendedStyle::LeftOut
             };
@@ -270,8 +286,8 @@ impl Reader {
 
     /// Goes on to the payload of a chunk; a message without payload is complete with its header.
     fn begin_body(&mut self, index: usize) -> Option<TcMessage> {
-        let stream = &self.chunk_streams[index];
-        let left = stream.length - stream.partial.as_ref().map_or(0, Vec::len);
+        let stream = at(&mut self.chunk_streams, index);
+        let left = stream.length.saturating_sub(stream.partial.as_ref().map_or(0, Vec::len));
         if left == 0 {
             self.state = State::Header;
             return self.finish(index);
@@ -288,22 +304,23 @@ impl Reader {
     ) -> Result<Option<TcMessage>, Error> {
         let (taken, rest) = input.split_at(left.min(input.len()));
         *input = rest;
-        let stream = &mut self.chunk_streams[index];
+        let stream = at(&mut self.chunk_streams, index);
         let buffer = stream.partial.get_or_insert_default();
-        let needed = buffer.len() + taken.len();
+        let needed = buffer.len().saturating_add(taken.len());
         if needed > buffer.capacity() {
-            let others = self.partial - buffer.capacity();
+            let others = self.partial.saturating_sub(buffer.capacity());
             let room = self.limits.partial_bytes.saturating_sub(others);
             if needed > room {
                 return Err(Error::PartialMessages { limit: self.limits.partial_bytes });
             }
-            let capacity = (buffer.len() * 2).max(needed).max(MIN_BUFFER).min(stream.length).min(room);
-            buffer.reserve_exact(capacity - buffer.len());
-            self.partial = others + buffer.capacity();
+            let twice = buffer.len().saturating_mul(2);
+            let capacity = twice.max(needed).max(MIN_BUFFER).min(stream.length).min(room);
+            buffer.reserve_exact(capacity.saturating_sub(buffer.len()));
+            self.partial = others.saturating_add(buffer.capacity());
         }
         buffer.extend_from_slice(taken);
         let complete = buffer.len() == stream.length;
-        self.state = match left - taken.len() {
+        self.state = match left.saturating_sub(taken.len()) {
             0 => State::Header,
             left => State::Body { index, left },
         };
@@ -311,9 +328,9 @@ impl Reader {
     }
 
     fn finish(&mut self, index: usize) -> Option<TcMessage> {
-        let stream = &mut self.chunk_streams[index];
+        let stream = at(&mut self.chunk_streams, index);
         let buffer = stream.partial.take()?;
-        self.partial -= buffer.capacity();
+        self.partial = self.partial.saturating_sub(buffer.capacity());
         Some(TcMessage {
             kind: stream.kind,
             timestamp: stream.timestamp,
@@ -323,9 +340,9 @@ impl Reader {
     }
 
     fn drop_partial(&mut self, index: usize) {
-        if let Some(buffer) = self.chunk_streams[index].partial.take() {
-            self.partial -= buffer.capacity();
-            self.dropped += 1;
+        if let Some(buffer) = at(&mut self.chunk_streams, index).partial.take() {
+            self.partial = self.partial.saturating_sub(buffer.capacity());
+            self.dropped = self.dropped.saturating_add(1);
         }
     }
 
@@ -359,6 +376,12 @@ impl Reader {
         self.chunk_streams.insert(place, stream);
         Ok(place)
     }
+}
+
+/// The chunk stream at an index, which [`Reader::find`] gave: none is ever taken out.
+#[allow(clippy::indexing_slicing, reason = "the index is that of a chunk stream")]
+fn at(chunk_streams: &mut [ChunkStream], index: usize) -> &mut ChunkStream {
+    &mut chunk_streams[index]
 }
 
 /// The smallest buffer of a message that is not shorter itself.

@@ -1,4 +1,5 @@
 //! Session keying components (RFC 7425 section 4.5).
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 use rtmfp::crypto::KeyingError;
 use rtmfp::wire::{Item, Items, Reader, WireError, write_option};

@@ -13,15 +13,15 @@ pub(crate) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
         [] => 0,
         [a] => u64::from(a),
         [a, b] => u64::from(u16::from_be_bytes([a, b])),
-        [a, b, c, ..] => u64::from(u16::from_be_bytes([a, b])) + u64::from(c),
+        [a, b, c, ..] => u64::from(u16::from_be_bytes([a, b])).saturating_add(c.into()),
     };
-    (!fold(sum + tail)).to_be_bytes()
+    (!fold(sum.saturating_add(tail))).to_be_bytes()
 }
 
 /// Adds the words of 16 bits of a number, carries included.
 fn fold(mut sum: u64) -> u16 {
     while sum > u64::from(u16::MAX) {
-        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff).saturating_add(sum >> 16);
     }
     sum as u16
 }

@@ -1,4 +1,5 @@
 //! Protection of packets (RFC 7425 section 4.7).
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 mod checksum;
 mod window;
@@ -42,12 +43,13 @@ impl Sender {
 
     fn front_of(&self, sequence: u64) -> usize {
         let checksum = if self.mac.is_none() { CHECKSUM } else { 0 };
-        checksum + self.next.map_or(0, |_| vlu::len(sequence))
+        self.next.map_or(checksum, |_| vlu::len(sequence).saturating_add(checksum))
     }
 
     pub(crate) fn reserve(&mut self, clear_len: usize) -> Room {
         let front = self.front_len();
-        let sealed_len = (front + clear_len).next_multiple_of(BLOCK) + Mac::len(self.mac.as_ref());
+        let encrypted = front.saturating_add(clear_len).next_multiple_of(BLOCK);
+        let sealed_len = encrypted.saturating_add(Mac::len(self.mac.as_ref()));
         let sequence = self.next.unwrap_or_default();
         // 2^64 packets are never sent; but a number must not be used again.
         self.next = self.next.map(|next| next.saturating_add(1));
@@ -72,7 +74,7 @@ impl Sender {
         self.cipher.apply(buffer, encrypted).ok()?;
         if let Some(mac) = &self.mac {
             let (packet, tail) = buffer.get_mut(..room.sealed_len)?.split_at_mut(encrypted);
-            tail.copy_from_slice(&mac.hmac.of(&[packet])[..usize::from(mac.len)]);
+            tail.copy_from_slice(mac.hmac.of(&[packet]).get(..tail.len())?);
         }
         Some(())
     }
@@ -96,7 +98,8 @@ impl Receiver {
         }
         if let Some(mac) = &self.mac {
             let (packet, tag) = packet.split_at(encrypted);
-            let expected = &mac.hmac.of(&[packet])[..tag.len()];
+            let code = mac.hmac.of(&[packet]);
+            let expected = code.get(..tag.len()).ok_or(OpenError::Malformed)?;
             if !bool::from(expected.ct_eq(tag)) {
                 return Err(OpenError::Forged);
             }
@@ -104,7 +107,7 @@ impl Receiver {
         // The library has no reason to fail; if it does, the packet is as good as lost.
         self.cipher.apply(packet, encrypted).map_err(|_| OpenError::Malformed)?;
 
-        let mut plain = Reader::new(&packet[..encrypted]);
+        let mut plain = Reader::new(packet.get(..encrypted).ok_or(OpenError::Malformed)?);
         let sequence = match self.window {
             Some(_) => plain.vlu().map_err(|_| OpenError::Forged)?,
             None => 0,
@@ -118,7 +121,7 @@ impl Receiver {
         if plain.is_empty() {
             return Err(OpenError::Malformed);
         }
-        let clear = encrypted - plain.remaining()..encrypted;
+        let clear = encrypted.saturating_sub(plain.remaining())..encrypted;
         if let Some(window) = &mut self.window {
             if !window.is_new(sequence) {
                 return Err(OpenError::Replayed);
@@ -130,10 +133,12 @@ impl Receiver {
 }
 
 /// Writes a VLU that fills the bytes.
-fn write_vlu(to: &mut [u8], value: u64) {
-    for (group, byte) in to.iter_mut().rev().enumerate() {
-        let more = if group == 0 { 0 } else { 0x80 };
-        *byte = (value >> (7 * group)) as u8 & 0x7f | more;
+fn write_vlu(to: &mut [u8], mut value: u64) {
+    let mut more = 0;
+    for byte in to.iter_mut().rev() {
+        *byte = value as u8 & 0x7f | more;
+        value >>= 7;
+        more = 0x80;
     }
 }
 

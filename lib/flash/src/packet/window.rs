@@ -4,21 +4,22 @@ pub(crate) struct ReplayWindow {
     /// The highest number, once there is one.
     highest: Option<u64>,
     /// A ring: number `n` has bit `n % 64` of word `n / 64 % WORDS`.
-    words: [u64; WORDS],
+    words: [u64; WORDS as usize],
 }
 
 /// How late a packet may come, in packets that overtook it; RFC 7425 section 4.7.3.3 asks for 32 at least. At
 /// 1 Gbit/s this is 10 ms.
-pub(crate) const WINDOW: u64 = 64 * (WORDS as u64 - 1);
+pub(crate) const WINDOW: u64 = 64 * (WORDS - 1);
 /// One more than the window takes, because it seldom begins where a word does.
-const WORDS: usize = 17;
+const WORDS: u64 = 17;
 
 impl ReplayWindow {
     /// Whether a number was not received yet.
     pub(crate) fn is_new(&self, number: u64) -> bool {
         match self.highest {
             Some(highest) if number <= highest => {
-                highest - number < WINDOW && self.words[word(number)] & bit(number) == 0
+                let word = self.words.get(place(number)).copied().unwrap_or_default();
+                highest.saturating_sub(number) < WINDOW && word & bit(number) == 0
             }
             _ => true,
         }
@@ -29,20 +30,25 @@ impl ReplayWindow {
         match self.highest {
             Some(highest) if number <= highest => {}
             Some(highest) => {
-                let words = (number / 64 - highest / 64).min(WORDS as u64);
-                for step in 0..words {
-                    self.words[word(number - 64 * step)] = 0;
+                let later = (highest / 64..number / 64).map(|word| word.saturating_add(1));
+                for word in later.rev().take(self.words.len()) {
+                    if let Some(word) = self.words.get_mut((word % WORDS) as usize) {
+                        *word = 0;
+                    }
                 }
                 self.highest = Some(number);
             }
             None => self.highest = Some(number),
         }
-        self.words[word(number)] |= bit(number);
+        if let Some(word) = self.words.get_mut(place(number)) {
+            *word |= bit(number);
+        }
     }
 }
 
-fn word(number: u64) -> usize {
-    (number / 64 % WORDS as u64) as usize
+/// Which word a number has its bit in.
+fn place(number: u64) -> usize {
+    (number / 64 % WORDS) as usize
 }
 
 fn bit(number: u64) -> u64 {

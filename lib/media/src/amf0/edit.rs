@@ -42,8 +42,8 @@ pub fn set_member<'v>(
     let (all, after) = encoded.split_at(reader.position());
     let raw = object.raw();
 
-    let mut out = Vec::with_capacity(encoded.len() + 64);
-    out.extend_from_slice(&all[..all.len() - raw.len()]);
+    let mut out = Vec::with_capacity(encoded.len().saturating_add(64));
+    out.extend_from_slice(all.strip_suffix(raw).ok_or(EditError::NotAnObject)?);
     let mut members = object.members();
     let (mut begin, mut count, mut found) = (0, 0_u32, false);
     while let Some((name, _)) = members.next() {
@@ -55,10 +55,10 @@ pub fn set_member<'v>(
             ObjectWriter::new(&mut out).put(name, value);
             found = true;
         } else {
-            out.extend_from_slice(&raw[begin..end]);
+            out.extend_from_slice(raw.get(begin..end).unwrap_or_default());
         }
         begin = end;
-        count += 1;
+        count = count.saturating_add(1);
     }
     if !found {
         // Nothing, not even an end marker, follows the last member: it is, or ends in, AMF3.
@@ -70,10 +70,10 @@ pub fn set_member<'v>(
             && let Some(announced) = announced.first_chunk_mut()
             && *announced == count.to_be_bytes()
         {
-            *announced = (count + 1).to_be_bytes();
+            *announced = count.saturating_add(1).to_be_bytes();
         }
     }
-    out.extend_from_slice(&raw[begin..]);
+    out.extend_from_slice(raw.get(begin..).unwrap_or_default());
     out.extend_from_slice(after);
     Ok(out)
 }

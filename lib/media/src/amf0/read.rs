@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
 
     /// How many values were visited so far, members and elements and the one that failed included: the work done.
     pub const fn visited(&self) -> u32 {
-        self.values - self.input.values_left
+        self.values.saturating_sub(self.input.values_left)
     }
 }
 
@@ -140,13 +140,13 @@ impl<'a> Input<'a> {
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
         let taken = self.rest().get(..count).ok_or(Error::Truncated)?;
-        self.at += count;
+        self.at = self.at.saturating_add(count);
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let bytes = *self.rest().first_chunk().ok_or(Error::Truncated)?;
-        self.at += N;
+        self.at = self.at.saturating_add(N);
         Ok(bytes)
     }
 
@@ -212,13 +212,13 @@ impl<'a> Input<'a> {
         let begin = self.at;
         while !self.opaque {
             if self.rest().starts_with(END) {
-                self.at += END.len();
+                self.at = self.at.saturating_add(END.len());
                 break;
             }
             self.key()?;
             self.value(depth)?;
         }
-        Ok(Object::checked(bytes.get(..self.at - begin).unwrap_or_default()))
+        Ok(Object::checked(bytes.get(..self.at.saturating_sub(begin)).unwrap_or_default()))
     }
 
     fn items(&mut self, depth: u8) -> Result<Array<'a>, Error> {
@@ -236,6 +236,6 @@ impl<'a> Input<'a> {
                 break;
             }
         }
-        Ok(Array::checked(count, bytes.get(..self.at - begin).unwrap_or_default()))
+        Ok(Array::checked(count, bytes.get(..self.at.saturating_sub(begin)).unwrap_or_default()))
     }
 }

@@ -109,7 +109,7 @@ impl<'w> Slot<'w, '_> {
             self.out.extend_from_slice(&length.to_be_bytes());
             self.out.extend_from_slice(key.as_bytes());
         }
-        *self.count += 1;
+        *self.count = self.count.saturating_add(1);
         Some(self.out)
     }
 }
@@ -127,7 +127,9 @@ fn counted(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>) -> u32) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     let count = body(out);
-    out[at..at + 4].copy_from_slice(&count.to_be_bytes());
+    if let Some(place) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *place = count.to_be_bytes();
+    }
 }
 
 fn write(out: &mut Vec<u8>, value: Value<'_>) {
@@ -159,7 +161,7 @@ fn write(out: &mut Vec<u8>, value: Value<'_>) {
             out.push(marker::ECMA_ARRAY);
             counted(out, |out| {
                 out.extend_from_slice(object.raw());
-                object.members().fold(0, |count, _| count + 1)
+                u32::try_from(object.members().count()).unwrap_or(u32::MAX)
             });
         }
         Value::StrictArray(array) => {
