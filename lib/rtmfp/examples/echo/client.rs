@@ -158,7 +158,11 @@ impl Client {
             report.moves = self.moves;
             println!("{report}");
         }
-        endpoint.shutdown(now, Shutdown::Orderly);
+        // The flow first, so that the server sees its end and not the loss of a session.
+        match self.flow.and_then(|flow| endpoint.send_flow(flow)) {
+            Some(flow) => flow.close(now),
+            None => endpoint.shutdown(now, Shutdown::Orderly),
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -212,6 +216,7 @@ impl Application for Client {
                 println!("the server is not to be had, or refused the flow (code {code})");
                 self.end(now, endpoint);
             }
+            Event::FlowClosed { tag: CALL, .. } => endpoint.shutdown(now, Shutdown::Orderly),
             other => info!("{other:?}"),
         }
         if self.has_ended() {

@@ -65,7 +65,8 @@ struct Server {
 #[derive(Clone, Copy, Debug)]
 struct Pair {
     from: RecvFlowId,
-    back: SendFlowId,
+    /// None when the client wants no answers.
+    back: Option<SendFlowId>,
 }
 
 impl Server {
@@ -122,7 +123,7 @@ impl Server {
         let back = endpoint.recv_flow(flow).map(|mut from| from.open_return_flow(now, spec, tag));
         match back {
             Some(Ok(back)) => {
-                self.pairs.insert(tag, Pair { from: flow, back });
+                self.pairs.insert(tag, Pair { from: flow, back: Some(back) });
             }
             // No more flows in this session: the far end is told by a rejection.
             _ => endpoint.reject(now, flow, 0),
@@ -133,9 +134,12 @@ impl Server {
     /// room is what the client may send: a slow way back slows the client down.
     fn echo(&mut self, now: Time, endpoint: &mut Endpoint, tag: Tag) {
         let Some(&Pair { from, back }) = self.pairs.get(&tag) else { return };
-        while endpoint.send_flow(back).is_some_and(|mut back| back.is_writable()) {
+        let has_room = |endpoint: &mut Endpoint, back: SendFlowId| {
+            endpoint.send_flow(back).is_some_and(|mut back| back.is_writable())
+        };
+        while back.is_none_or(|back| has_room(endpoint, back)) {
             let Some(message) = endpoint.recv_flow(from).and_then(|mut from| from.read(now)) else { break };
-            let Some(mut back) = endpoint.send_flow(back) else { break };
+            let Some(mut back) = back.and_then(|back| endpoint.send_flow(back)) else { continue };
             // `Bytes` are shared, not copied.
             if back.write(now, Message::from(message.bytes), &WriteOptions::default()).is_ok() {
                 self.echoed += 1;
@@ -145,18 +149,19 @@ impl Server {
 
     /// No more comes from the client: what was echoed is still delivered.
     fn finished(&mut self, now: Time, endpoint: &mut Endpoint, tag: Tag) {
-        if let Some(pair) = self.pairs.remove(&tag)
-            && let Some(back) = endpoint.send_flow(pair.back)
-        {
+        let back = self.pairs.remove(&tag).and_then(|pair| pair.back);
+        if let Some(back) = back.and_then(|back| endpoint.send_flow(back)) {
             back.close(now);
         }
     }
 
-    /// The client wants no answers: then there is nothing to do for it.
+    /// The client wants no answers. Its messages are taken all the same: to refuse them would tell it that they failed.
     fn refused(&mut self, now: Time, endpoint: &mut Endpoint, tag: Tag) {
-        if let Some(pair) = self.pairs.remove(&tag) {
-            endpoint.reject(now, pair.from, 0);
+        let back = self.pairs.get_mut(&tag).and_then(|pair| pair.back.take());
+        if let Some(back) = back.and_then(|back| endpoint.send_flow(back)) {
+            back.close(now);
         }
+        self.echo(now, endpoint, tag);
     }
 }
 
