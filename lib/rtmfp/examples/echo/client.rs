@@ -204,9 +204,9 @@ impl Application for Client {
                     self.answered(now, &message.bytes);
                 }
             }
-            Event::AddressChanged { to, .. } => {
+            Event::AddressChanged { to, interface, .. } => {
                 self.moves += 1;
-                info!("the server is at {to} now");
+                info!("the way to the server is {interface:?} to {to} now");
             }
             Event::WriteEnded { delivered, .. } => {
                 self.ended += 1;

@@ -23,6 +23,8 @@
 mod client;
 mod report;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

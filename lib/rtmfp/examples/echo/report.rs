@@ -11,7 +11,7 @@ use rtmfp::{Endpoint, SessionCounters, SessionId};
 pub(crate) struct Report {
     far_address: SocketAddr,
     max_packet: usize,
-    /// How often the far end moved to another address.
+    /// How often one of the ends moved, so that packets go another way.
     pub(crate) moves: u64,
     counters: SessionCounters,
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let c = &self.counters;
         let time = Duration::from_micros;
-        writeln!(f, "session with {}, which moved {} times", self.far_address, self.moves)?;
+        writeln!(f, "session with {}; {} changes of address", self.far_address, self.moves)?;
         let line = |f: &mut fmt::Formatter<'_>, way: &str, packets: u64, bytes: u64, data: u64| {
             writeln!(f, "  {way}: {packets} packets, {bytes} bytes, {data} of them user data")
         };

@@ -51,14 +51,15 @@ const FIGURES: Duration = Duration::from_secs(1);
 
 /// The flows of all clients. Both flows of a pair carry the same tag, so that each event leads to the pair.
 #[derive(Debug)]
-struct Server {
+pub(crate) struct Server {
     options: Options,
     pairs: HashMap<Tag, Pair>,
     next: u64,
     echoed: u64,
     reports: HashMap<SessionId, Report>,
     figures_at: Option<Time>,
-    /// When the introducer is to be looked for.
+    /// The flow to the introducer, and when to open one.
+    introducer: Option<SendFlowId>,
     introduce_at: Option<Time>,
 }
 
@@ -70,7 +71,7 @@ struct Pair {
 }
 
 impl Server {
-    fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         Self {
             options,
             pairs: HashMap::new(),
@@ -78,16 +79,18 @@ impl Server {
             echoed: 0,
             reports: HashMap::new(),
             figures_at: None,
+            introducer: None,
             introduce_at: None,
         }
     }
 
-    /// Opens a session with the introducer. Its flow carries nothing: a session without any would end after a while.
+    /// Opens a session with the introducer. The flow is to keep it: a session without any ends after a while.
     fn find_introducer(&mut self, now: Time, endpoint: &mut Endpoint) {
         self.introduce_at = None;
         let spec = FlowSpec { metadata: Bytes::from_static(b"introduce me"), priority: Priority::Routine };
         let epd = Epd::hostname(&self.options.introducer_name).encode();
         let Ok(flow) = endpoint.open_flow(now, &epd, spec, INTRODUCER) else { return };
+        self.introducer = Some(flow);
         if let Some(mut flow) = endpoint.send_flow(flow) {
             for &introducer in &self.options.introducer {
                 flow.add_candidate(now, introducer);
@@ -158,8 +161,8 @@ impl Server {
     /// The client wants no answers. Its messages are taken all the same: to refuse them would tell it that they failed.
     fn refused(&mut self, now: Time, endpoint: &mut Endpoint, tag: Tag) {
         let back = self.pairs.get_mut(&tag).and_then(|pair| pair.back.take());
-        if let Some(back) = back.and_then(|back| endpoint.send_flow(back)) {
-            back.close(now);
+        if back.is_some() {
+            info!("a client wants no answers");
         }
         self.echo(now, endpoint, tag);
     }
@@ -167,7 +170,7 @@ impl Server {
 
 impl Application for Server {
     fn on_ready(&mut self, now: Time, _endpoint: &mut Endpoint) {
-        if !self.options.introducer.is_empty() {
+        if !self.options.introducer.is_empty() && self.introducer.is_none() {
             self.introduce_at = Some(now);
         }
     }
@@ -208,10 +211,7 @@ impl Application for Server {
             Event::FlowBound { flow, session, tag: INTRODUCER } => {
                 self.introducer_found(now, endpoint, flow, session);
             }
-            Event::FlowException { flow, tag: INTRODUCER, .. } => {
-                if let Some(flow) = endpoint.send_flow(flow) {
-                    flow.close(now);
-                }
+            Event::FlowException { tag: INTRODUCER, .. } => {
                 self.introduce_at = Some(now + AGAIN);
             }
             // Flows in return of ours are not expected.
