@@ -65,3 +65,22 @@ fn counters_have_names_and_only_those_of_now_go_down() {
     }
     assert!(before.len() > 20);
 }
+
+#[test]
+fn what_one_end_marks_and_reports_is_what_the_other_one_counts() {
+    let mut pair = Pair::new(5, common::link(20));
+    let flow = pair.open(b"flow", Priority::Routine);
+    for number in 0..50 {
+        pair.write(flow, numbered(number, 1000));
+        pair.run(0.05);
+    }
+    pair.run(5.0);
+    let ends = [pair.a, pair.b];
+    let [a, b] = ends.map(|end| counters(&mut pair, end));
+    assert!(a.sent_capable >= 50 && a.sent_capable <= a.sent_packets, "{a:?}");
+    assert_eq!((b.received_capable, b.received_marks), (a.sent_capable, 0));
+    assert!(b.sent_ecn_reports >= 1 && b.sent_ecn_reports <= b.sent_packets, "{b:?}");
+    assert_eq!((a.received_ecn_reports, a.reported_marks), (b.sent_ecn_reports, 0));
+    let back = (b.sent_capable, a.received_capable, a.sent_ecn_reports, b.received_ecn_reports);
+    assert_eq!(back, (0, 0, 0, 0), "only packets with user data are marked");
+}

@@ -13,6 +13,8 @@ use rtmfp_base::{
 };
 use rtmfp_flash::{Epd, Fingerprint};
 
+use crate::report::Report;
+
 /// What the client is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -32,7 +34,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 50)]
     messages: u64,
     /// Bytes in each.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(8..1_000_000))]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(16..1_000_000))]
     size: u32,
     /// Milliseconds between them.
     #[arg(long, default_value_t = 100)]
@@ -46,7 +48,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: Options, lenient: bool) -> Result<(), String> {
-    let endpoint = crate::endpoint(None, false, lenient)?;
+    let (endpoint, _) = crate::endpoint(None, false, lenient)?;
     let sockets = crate::any_port(&options.servers);
     let moves_at = options.move_after.map(|after| Time::ZERO + Duration::from_secs_f64(after.max(0.0)));
     let node = Node::new(endpoint, &sockets, Client::new(options));
@@ -66,7 +68,11 @@ struct Client {
     abandoned: u64,
     ended: u64,
     round_trips: Vec<Duration>,
+    /// Answers that are not the next message, or not as it was sent.
     wrong: u64,
+    /// The number of the next message to come back.
+    expected: u64,
+    moves: u64,
     reported: bool,
 }
 
@@ -82,6 +88,8 @@ impl Client {
             ended: 0,
             round_trips: Vec::new(),
             wrong: 0,
+            expected: 0,
+            moves: 0,
             reported: false,
         }
     }
@@ -95,15 +103,16 @@ impl Client {
         }
     }
 
-    /// A message says when it was written, so that its echo tells the round trip.
-    fn message(&self, now: Time) -> Vec<u8> {
-        let mut bytes = vec![self.written as u8; self.options.size as usize];
-        bytes[..8].copy_from_slice(&now.as_micros().to_be_bytes());
+    /// A message says when it was written, so that its echo tells the round trip, and which one it is.
+    fn message(&self, written: Time, number: u64) -> Vec<u8> {
+        let mut bytes = vec![number as u8; self.options.size as usize];
+        bytes[..8].copy_from_slice(&written.as_micros().to_be_bytes());
+        bytes[8..16].copy_from_slice(&number.to_be_bytes());
         bytes
     }
 
     fn write(&mut self, now: Time, endpoint: &mut Endpoint) {
-        let message = self.message(now);
+        let message = self.message(now, self.written);
         let start_by = now + Duration::from_millis(self.options.lifetime);
         let options = WriteOptions { start_by, notify: true, ..WriteOptions::default() };
         if let Some(mut flow) = self.flow.and_then(|flow| endpoint.send_flow(flow))
@@ -113,12 +122,20 @@ impl Client {
         }
     }
 
+    /// Each message comes back once, in order and as it was; messages that were abandoned are left out.
     fn answered(&mut self, now: Time, bytes: &[u8]) {
-        let written = bytes.first_chunk().map(|first| Time::from_micros(u64::from_be_bytes(*first)));
-        match written.filter(|_| bytes.len() == self.options.size as usize) {
-            Some(at) => self.round_trips.push(now.since(at)),
-            None => self.wrong += 1,
+        let number_at = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied();
+        let (Some(written), Some(number)) = (number_at(0), number_at(8)) else {
+            self.wrong += 1;
+            return;
+        };
+        let (written, number) = (Time::from_micros(u64::from_be_bytes(written)), u64::from_be_bytes(number));
+        if number < self.expected || bytes != self.message(written, number) {
+            self.wrong += 1;
+            return;
         }
+        self.expected = number + 1;
+        self.round_trips.push(now.since(written));
     }
 
     /// When all has come back, or is not to come any more: prints what there is to tell and ends.
@@ -130,15 +147,22 @@ impl Client {
         self.round_trips.sort_unstable();
         let echoed = self.round_trips.len();
         println!("{echoed} of {} messages came back, {} were abandoned", self.written, self.abandoned);
+        if self.wrong > 0 {
+            println!("{} came back wrong, twice or out of order", self.wrong);
+        }
         if let [least, .., most] = self.round_trips[..] {
             let median = self.round_trips[echoed / 2];
             println!("round trip of a message: {least:?} at least, {median:?} median, {most:?} at most");
         }
-        if let Some(session) = self.session.and_then(|session| endpoint.session(session)) {
-            let info = session.info();
-            println!("the server is at {}; smoothed round-trip time {:?}", info.far_address, info.srtt);
+        if let Some(mut report) = self.session.and_then(|session| Report::of(endpoint, session)) {
+            report.moves = self.moves;
+            println!("{report}");
         }
-        endpoint.shutdown(now, Shutdown::Orderly);
+        // The flow first, so that the server sees its end and not the loss of a session.
+        match self.flow.and_then(|flow| endpoint.send_flow(flow)) {
+            Some(flow) => flow.close(now),
+            None => endpoint.shutdown(now, Shutdown::Orderly),
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -180,6 +204,10 @@ impl Application for Client {
                     self.answered(now, &message.bytes);
                 }
             }
+            Event::AddressChanged { to, interface, .. } => {
+                self.moves += 1;
+                info!("the way to the server is {interface:?} to {to} now");
+            }
             Event::WriteEnded { delivered, .. } => {
                 self.ended += 1;
                 self.abandoned += u64::from(!delivered);
@@ -188,6 +216,7 @@ impl Application for Client {
                 println!("the server is not to be had, or refused the flow (code {code})");
                 self.end(now, endpoint);
             }
+            Event::FlowClosed { tag: CALL, .. } => endpoint.shutdown(now, Shutdown::Orderly),
             other => info!("{other:?}"),
         }
         if self.has_ended() {

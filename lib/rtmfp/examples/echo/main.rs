@@ -9,11 +9,22 @@
 //!
 //! `server.rs` shows how to accept flows, answer on return flows, and let a slow receiver slow its sender down.
 //! `client.rs` shows how to open a flow, write with deadlines and follow what becomes of each message, and how to change
-//! to another socket while a session is open (`call --move-after 2`).
+//! to another socket while a session is open (`call --move-after 2`). `report.rs` shows what a session counts.
+//!
+//! A server behind a NAT box is found through an introducer, which is an example of its own:
+//!
+//! ```text
+//! cargo run --release -p rtmfp --example introducer -- 127.0.0.1:1940
+//! cargo run --release -p rtmfp --example echo -- serve 127.0.0.1:0 --introducer 127.0.0.1:1940
+//! cargo run --release -p rtmfp --example echo -- call 127.0.0.1:1940 --name echo
+//! ```
 #![forbid(unsafe_code)]
 
 mod client;
+mod report;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -24,7 +35,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rtmfp::{Config, Endpoint};
 use rtmfp_base::Time;
-use rtmfp_flash::{Ancillary, FlashConfig, FlashProfile, Policy};
+use rtmfp_flash::{Ancillary, Fingerprint, FlashConfig, FlashProfile, Policy};
 
 /// Echoes messages over RTMFP.
 #[derive(Debug, Parser)]
@@ -64,8 +75,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// An endpoint whose identity is made for this run.
-fn endpoint(hostname: Option<&str>, takes_uris: bool, lenient: bool) -> Result<Endpoint, String> {
+/// An endpoint whose identity is made for this run, and the fingerprint by which it is called.
+fn endpoint(
+    hostname: Option<&str>,
+    takes_uris: bool,
+    lenient: bool,
+) -> Result<(Endpoint, Fingerprint), String> {
     // An endpoint draws all its random numbers from one seed, and a profile makes its keys with the bytes it is handed:
     // both must come from the system.
     let mut seed = [0; 32];
@@ -88,12 +103,13 @@ fn endpoint(hostname: Option<&str>, takes_uris: bool, lenient: bool) -> Result<E
     if let Some(error) = failed {
         return Err(format!("no randomness from the system: {error}"));
     }
+    let fingerprint = profile.fingerprint();
     let mut config = Config { max_message: 1 << 20, receive_capacity: 1 << 20, ..Config::default() };
     config.session.receive_limit = 4 << 20;
     // A peer that was killed should be noticed soon.
     config.session.keepalive = Duration::from_secs(10);
     config.session.retransmit_limit = Duration::from_secs(20);
-    Ok(Endpoint::new(config, Box::new(profile), seed, Time::ZERO))
+    Ok((Endpoint::new(config, Box::new(profile), seed, Time::ZERO), fingerprint))
 }
 
 /// Runs a service until it has finished; the first signal drains it, the second ends it.

@@ -222,6 +222,7 @@ impl Endpoint {
         }
         if meta.ecn != Ecn::NotEct {
             session.marks.report_due = true;
+            session.counts.received_capable += 1;
         }
         if meta.ecn == Ecn::Ce {
             session.marks.received = session.marks.received.wrapping_add(1);

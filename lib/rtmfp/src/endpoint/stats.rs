@@ -227,10 +227,18 @@ stats! {
     tail_probes,
     /// Buffer probes sent.
     buffer_probes,
+    /// Packets sent as ECN-capable.
+    sent_capable,
+    /// Packets received as ECN-capable, those with a congestion mark included.
+    received_capable,
     /// Packets received with a congestion mark.
     received_marks,
     /// Congestion marks that the far end reported.
     reported_marks,
+    /// ECN Reports sent.
+    sent_ecn_reports,
+    /// ECN Reports received.
+    received_ecn_reports,
     /// How often delay alone was taken for congestion.
     delay_events,
     /// The newest round-trip time.

@@ -121,7 +121,7 @@ impl Endpoint {
         };
         let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
         if let Envelope::Session(id) = packet.envelope {
-            self.count_sent(id, sent);
+            self.count_sent(id, sent, false);
         }
         true
     }
@@ -184,7 +184,7 @@ impl Endpoint {
         let begins = session.mtu.begins();
         if batch.buffer.len() - clear_at <= room {
             let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
-            self.count_sent(id, sent);
+            self.count_sent(id, sent, marked);
         } else {
             let (mode, packet_id) = (session.mode(), session.mtu.packet_id());
             // The front may grow by a byte from one piece to the next, with the sequence number in it.
@@ -196,7 +196,7 @@ impl Endpoint {
                 batch.buffer.resize(clear_at, 0);
                 batch.buffer.extend_from_slice(&piece);
                 let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
-                self.count_sent(id, sent);
+                self.count_sent(id, sent, marked);
             }
         }
         if begins {
@@ -204,10 +204,11 @@ impl Endpoint {
         }
     }
 
-    fn count_sent(&mut self, id: SessionId, bytes: usize) {
+    fn count_sent(&mut self, id: SessionId, bytes: usize, marked: bool) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.counts.sent_packets += 1;
         session.counts.sent_bytes += bytes as u64;
+        session.counts.sent_capable += u64::from(marked);
     }
 
     /// Makes room for the sealed packet and notes how to seal it; answers the length of the datagram.

@@ -7,8 +7,9 @@
 //! 5. [`profile`]: bringing a cryptography of one's own.
 //! 6. [`attacks`]: what strangers, peers and people in between can try, and what comes of it.
 //!
-//! Programs that run: `examples/echo` (UDP on the run loop of `rtmfp-runtime`), `examples/not_udp.rs` (a platform adapter
-//! from nothing), `examples/two_endpoints.rs` (a call on a bad line, simulated), `examples/own_profile` (a profile).
+//! Programs that run: `examples/echo` (UDP on the run loop of `rtmfp-runtime`; what a session counts), `examples/introducer.rs`
+//! (brings two of them together), `examples/not_udp.rs` (a platform adapter from nothing), `examples/two_endpoints.rs`
+//! (a call on a bad line, simulated), `examples/own_profile` (a profile).
 //!
 //! The words are those of RFC 7016: an *endpoint* has *sessions* with others, a session carries *flows* in each
 //! direction, a flow carries *messages*, and a message travels as one or more *fragments*.

@@ -85,6 +85,7 @@ impl Session {
                     break;
                 }
                 self.marks.report_due &= !report;
+                self.counts.sent_ecn_reports += u64::from(report);
                 any = true;
                 match (was_open, now_open(flows, slot)) {
                     (Some(false), Some(true)) => self.note_reopened(now, wire_id),

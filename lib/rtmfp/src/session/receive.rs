@@ -253,6 +253,7 @@ impl Session {
 
     pub(crate) fn on_ecn_report(&mut self, packet: &mut Received, count: u8) {
         self.marks.report_seen = true;
+        self.counts.received_ecn_reports += 1;
         let delta = count.wrapping_sub(self.marks.last_reported);
         if (1..0xe0).contains(&delta) {
             self.marks.last_reported = count;
