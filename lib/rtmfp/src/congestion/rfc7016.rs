@@ -53,13 +53,24 @@ impl Rfc7016 {
     }
 
     fn cut(&mut self, ack: &Acknowledgement) {
-        let from = ack.outstanding_before.min(self.window);
         let gentle = ack.time_critical || (ack.outstanding_before > SCALABLE && ack.fast_growth);
-        let to = if gentle { from - from / 8 } else { from / 2 };
+        self.cut_by(ack, if gentle { 8 } else { 2 });
+    }
+
+    /// Gives up one in `part` of what was used of the window.
+    fn cut_by(&mut self, ack: &Acknowledgement, part: usize) {
+        let from = ack.outstanding_before.min(self.window);
+        let to = from - from / part;
         self.threshold = to.max(INITIAL);
         self.window = self.threshold;
         self.accumulator = 0;
         self.recovering = ack.outstanding;
+    }
+
+    /// Gives up one eighth: a queue that is seen before anything is lost needs no more. Everyone the same, or those with
+    /// little would give up more and those with much would take it.
+    fn ease(&mut self, ack: &Acknowledgement) {
+        self.cut_by(ack, 8);
     }
 
     /// Lets the path run empty for a round trip, then goes back to the window of now.
@@ -121,7 +132,7 @@ impl Congestion for Rfc7016 {
                 // No less can be sent: the queue that is left is not this end's, but part of the path.
                 self.delay.forget();
             }
-            self.cut(ack);
+            self.ease(ack);
         } else if ack.any_naks {
             // Perhaps a loss.
         } else if sense == Sense::Probe && self.window > INITIAL && used && ack.fast_growth {
