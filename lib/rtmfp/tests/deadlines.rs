@@ -65,7 +65,7 @@ fn fill_window(hands: &mut Hands, flow: SendFlowId) {
 }
 
 #[test]
-fn a_message_not_begun_in_time_leaves_no_trace() {
+fn a_message_not_begun_in_time_shows_as_a_gap_of_one_number() {
     let (mut hands, flow, offered) = open_flow();
     fill_window(&mut hands, flow);
     let start_by = hands.now + 50 * MILLI;
@@ -80,7 +80,8 @@ fn a_message_not_begun_in_time_leaves_no_trace() {
     hands.run_millis(3000);
     assert_eq!(lengths(&hands, offered), [1, 20_000, 3]);
     let received = &hands.received[1][&offered];
-    assert_eq!(received[2].sequence, received[1].sequence + received[1].fragments, "no number was skipped");
+    let after = received[1].sequence + received[1].fragments;
+    assert_eq!(received[2].sequence, after + 1, "RFC 7016 section 3.6.1.2");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The messages of a sending flow that wait or are under way (RFC 7016 sections 3.6.2.2 to 3.6.2.7).
 //!
-//! A message is cut into fragments when it is sent, not when it is written: fragments then fill packets, and a
-//! message that expires before it was begun leaves no trace on the wire. Numbers are given at that moment too,
-//! so `fragments` holds exactly the numbers `base..next` that the far end may know of.
+//! A message is cut into fragments when it is sent, not when it is written: fragments then fill packets. Numbers are
+//! given at that moment too, so `fragments` holds exactly the numbers `base..next` that the far end may know of. For
+//! messages that expire before they were begun, however many in a row, the next one that is sent has an abandoned number
+//! in front: so the far end sees that there was something (RFC 7016 section 3.6.1.2).
 
 mod acknowledge;
 mod deadlines;
@@ -179,6 +180,8 @@ pub(crate) struct Queue {
     /// The last number belongs to a message that was abandoned before all of it had numbers: the far end takes it for
     /// one in progress until a number follows.
     torn: bool,
+    /// The message after the last one that was begun or told to be missing.
+    expected: u64,
     outstanding: usize,
     buffered: usize,
     /// Bytes of messages that have not ended and were not cut.
@@ -204,6 +207,7 @@ impl Queue {
             cumulative: 0,
             final_sequence: None,
             torn: false,
+            expected: 0,
             outstanding: 0,
             buffered: 0,
             unsent: 0,

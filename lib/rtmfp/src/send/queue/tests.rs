@@ -214,7 +214,13 @@ impl Model {
         if let (Some((_, range)), Some(message), None) = (&chunk.data, message, known) {
             let entry = self.messages.get_mut(&message).unwrap();
             prop_assert_eq!(range.start, entry.cut.min(entry.len));
+            let begins = entry.cut == 0;
             entry.cut = range.end.max(1);
+            let begun = |(&number, entry): (&u64, &ModelMessage)| (entry.cut > 0).then_some(number + 1);
+            let expected = self.messages.range(..message).rev().find_map(begun).unwrap_or(0);
+            let told = self.fragments.get(&(chunk.sequence - 1)).is_some_and(|f| f.message.is_none());
+            // An abandoned number stands for all that were given up before they had one.
+            prop_assert!(!begins || message == expected || told, "{message} follows {expected}");
         }
         let size = 10 + chunk.data_len();
         let head = queue.commit(&chunk, sent(tsn, size));
@@ -412,13 +418,35 @@ fn the_last_message_carries_the_mark_of_the_end_when_it_is_still_there() {
 }
 
 #[test]
-fn what_expires_unsent_leaves_no_trace() {
+fn what_expires_unsent_takes_one_number_in_front_of_the_next_message() {
     let mut queue = Queue::new();
     let options = WriteOptions { start_by: Time::from_micros(5), ..WriteOptions::default() };
-    written(&mut queue, 10, &options);
+    let now = Time::from_micros(6);
+    written(&mut queue, 5, &WriteOptions::default());
+    send(&mut queue, 1, 1000);
+    for _ in 0..3 {
+        written(&mut queue, 10, &options);
+    }
+    queue.expire(now);
+    assert!(!queue.has_sendable(), "alone it is not worth a packet");
     written(&mut queue, 20, &WriteOptions::default());
-    let chunk = queue.next_chunk(Time::from_micros(6), 1000, false).expect("the second message");
-    assert_eq!((chunk.sequence, chunk.forward, chunk.data_len()), (1, 0, 20));
+    written(&mut queue, 30, &WriteOptions::default());
+    assert!(queue.next_chunk(now, 19, false).is_none(), "nor where the next message has no room");
+    let gap = queue.next_chunk(now, 1000, false).expect("the gap");
+    assert_eq!((gap.sequence, gap.forward, gap.abandoned, gap.data_len()), (2, 0, true, 0));
+    queue.commit(&gap, sent(2, 4));
+    let chunk = queue.next_chunk(now, 1000, false).expect("the next message");
+    assert_eq!((chunk.sequence, chunk.abandoned, chunk.data_len()), (3, false, 20));
+    queue.commit(&chunk, sent(2, 30));
+    let chunk = queue.next_chunk(now, 1000, false).expect("the one after it");
+    assert_eq!((chunk.sequence, chunk.data_len()), (4, 30), "once is enough");
+    // When the gap alone is lost, nothing is sent again but the forward number.
+    queue.commit(&chunk, sent(3, 40));
+    queue.acknowledge_range(3, 4, &mut |_| {});
+    queue.acknowledge_through(1, &mut |_| {});
+    queue.lose(2, 2);
+    let again = queue.next_chunk(now, 1000, false).expect("what tells to go forward");
+    assert_eq!((again.sequence, again.forward, again.abandoned), (2, 2, true));
 }
 
 #[test]

@@ -74,8 +74,19 @@ impl Queue {
         if space < left.min(256) {
             return None;
         }
-        let len = left.min(space);
         let begins = queued.cut == 0;
+        if begins && queued.number > self.expected {
+            // Those between were abandoned before they had a number.
+            return Some(Chunk {
+                sequence: self.next_sequence(),
+                forward: self.forward(),
+                position: Position::Whole,
+                abandoned: true,
+                last: false,
+                data: None,
+            });
+        }
+        let len = left.min(space);
         let ends = len == left;
         let position = match (begins, ends) {
             (true, true) => Position::Whole,
@@ -129,21 +140,26 @@ impl Queue {
     }
 
     fn commit_new(&mut self, chunk: &Chunk, sent: Sent) {
-        let Some((_, range)) = &chunk.data else { return };
         if chunk.last {
             self.final_sequence = Some(chunk.sequence);
         }
         self.torn = false;
-        let number = self.uncut;
+        let range = chunk.data.as_ref().map_or(0..0, |(_, range)| range.clone());
+        let number = if chunk.abandoned { NO_MESSAGE } else { self.uncut };
         self.fragments.push_back(Fragment {
             message: number,
             start: range.start as u32,
             len: range.len() as u32,
             position: chunk.position,
             progress: Progress::InFlight,
-            sent_abandoned: false,
+            sent_abandoned: chunk.abandoned,
             sent,
         });
+        if chunk.abandoned {
+            self.expected = self.uncut;
+            return;
+        }
+        self.expected = number + 1;
         self.unsent -= range.len();
         if let Some(queued) = self.message_mut(number) {
             queued.begun = true;
