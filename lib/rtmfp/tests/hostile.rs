@@ -257,7 +257,7 @@ fn a_packet_full_of_closes_is_answered_once() {
 }
 
 #[test]
-fn more_flows_than_allowed_are_ignored_and_the_others_live_on() {
+fn more_flows_than_allowed_are_refused_and_the_others_live_on() {
     let mut config = Config::default();
     config.session.receive_limit = 8 << 20;
     config.session.overhead_limit = 8 << 20;

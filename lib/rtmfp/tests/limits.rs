@@ -5,7 +5,7 @@ mod hand;
 
 use std::time::Duration;
 
-use common::endpoint;
+use common::{Pair, bad_link, endpoint, numbered};
 use hand::flows::{Seen, view};
 use hand::{A, B, DELAY, Fate, Forger, Hands, deliver, events_accepting, transmits, v4};
 use rtmfp::wire::{Chunk, DataFlags, Fragment, UserData, write_ack_ranges, write_startup_options};
@@ -218,4 +218,29 @@ fn a_flow_that_was_rejected_ends_although_no_window_is_ever_advertised() {
     deliver(&mut hands.ends[0], now, B, &packet);
     hands.poll();
     assert!(hands.ends[0].send_flow(flow).is_none());
+}
+
+#[test]
+fn flows_beyond_the_limit_are_refused_and_the_session_lives_on() {
+    let mut config = Config::default();
+    config.limits.receive_flows = 2;
+    for seed in 0..20 {
+        let mut pair = Pair::with(seed, bad_link(), Config::default(), config.clone());
+        let flows: Vec<_> = (0..30).map(|_| pair.open(b"flow", Priority::Routine)).collect();
+        let options = WriteOptions { notify: true, ..WriteOptions::default() };
+        for &flow in &flows {
+            for number in 0..5 {
+                pair.write_with(flow, numbered(number, 3000), &options).expect("room");
+            }
+        }
+        pair.run(20.0);
+        let (a, b) = (pair.a, pair.b);
+        let sender = pair.peer(a);
+        let refused = sender.count(|event| matches!(event, Event::FlowException { code: 0, .. }));
+        assert_eq!(refused, 28, "seed {seed}");
+        assert_eq!(sender.count(|event| matches!(event, Event::WriteEnded { .. })), 150, "seed {seed}");
+        assert_eq!(sender.count(|event| matches!(event, Event::SessionClosed { .. })), 0, "seed {seed}");
+        assert_eq!(pair.peer(b).received.values().map(Vec::len).sum::<usize>(), 10, "seed {seed}");
+        assert_eq!(pair.node(a).endpoint().holdings().held_send_flows, 2, "seed {seed}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Acknowledgements that a session owes (RFC 7016 section 3.6.3.4).
 
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rtmfp_base::Time;
 
@@ -10,10 +10,15 @@ use crate::wire::{Chunk, write_ack_ranges};
 
 const DELAY: Duration = Duration::from_millis(200);
 
+/// Refused flows that are told of at a time. The far end sends again what it hears nothing of.
+const REFUSED: usize = 16;
+
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
     /// Wire ids of the receiving flows that owe one.
     pending: BTreeSet<u64>,
+    /// Those among them that there is no room for at all, and what came of them.
+    refused: BTreeMap<u64, u64>,
     /// They should go out at once.
     pub(crate) now: bool,
     /// Packets with user data since the last time that none was owed.
@@ -38,6 +43,20 @@ impl Acks {
 }
 
 impl Session {
+    /// There is no room for a flow: tells the far end, and that it need not send again what came. Nothing is kept of the
+    /// flow but for that.
+    pub(crate) fn refuse_flow(&mut self, now: Time, wire_id: u64, sequence: u64) {
+        let full = self.acks.refused.len() >= REFUSED;
+        if let Some(through) = self.acks.refused.get_mut(&wire_id) {
+            *through = sequence.max(*through);
+        } else if !full {
+            self.acks.refused.insert(wire_id, sequence);
+        }
+        if self.acks.refused.contains_key(&wire_id) {
+            self.owe_ack(now, wire_id, true);
+        }
+    }
+
     /// A flow owes an acknowledgement.
     pub(crate) fn owe_ack(&mut self, now: Time, wire_id: u64, at_once: bool) {
         self.acks.pending.insert(wire_id);
@@ -75,7 +94,9 @@ impl Session {
         while let Some(&wire_id) = self.acks.pending.first() {
             let start = out.len();
             let report = self.marks.report_due && !any;
-            if let Some(&slot) = self.receiving.by_wire.get(&wire_id) {
+            let refused = self.acks.refused.get(&wire_id);
+            let refused = refused.map(|&through| RecvSlot::Lingering { through, exception: Some(0) });
+            if let Some(slot) = self.receiving.by_wire.get(&wire_id).copied().or(refused) {
                 if report {
                     Chunk::EcnReport { count: self.marks.received }.write(out);
                 }
@@ -94,6 +115,7 @@ impl Session {
                 }
             }
             self.acks.pending.remove(&wire_id);
+            self.acks.refused.remove(&wire_id);
         }
         if self.acks.pending.is_empty() {
             self.acks.now = false;

@@ -68,7 +68,7 @@ impl Session {
         if !self.receiving.by_wire.contains_key(&chunk.flow_id)
             && !self.start_receiving(cx, chunk.flow_id, &options)
         {
-            return;
+            return self.refuse_flow(cx.now, chunk.flow_id, chunk.sequence);
         }
         if options.unknown_mandatory {
             self.reject_live(cx, chunk.flow_id);
@@ -152,7 +152,7 @@ impl Session {
         data: &[u8],
     ) {
         let id = match self.receiving.by_wire.get(&wire_id) {
-            None => return,
+            None => return self.refuse_flow(cx.now, wire_id, sequence),
             Some(RecvSlot::Lingering { .. }) => return self.owe_ack(cx.now, wire_id, true),
             Some(RecvSlot::Live(id)) => *id,
         };
