@@ -99,7 +99,7 @@ impl Server {
     }
 
     /// Hellos that it sends on are answered; those that other peers would send on are not.
-    fn introducer_found(&mut self, now: Time, endpoint: &mut Endpoint, flow: SendFlowId, session: SessionId) {
+    fn introducer_found(now: Time, endpoint: &mut Endpoint, flow: SendFlowId, session: SessionId) {
         if let Some(mut session) = endpoint.session(session) {
             session.configure(now, |config| config.fihello = FIHelloMode::RHello);
         }
@@ -209,7 +209,7 @@ impl Application for Server {
                 }
             }
             Event::FlowBound { flow, session, tag: INTRODUCER } => {
-                self.introducer_found(now, endpoint, flow, session);
+                Self::introducer_found(now, endpoint, flow, session);
             }
             Event::FlowException { tag: INTRODUCER, .. } => {
                 self.introduce_at = Some(now + AGAIN);
