@@ -18,6 +18,7 @@ mod config;
 mod endpoint;
 mod event;
 mod ids;
+mod partial;
 mod recv;
 mod send;
 mod session;

@@ -10,6 +10,7 @@ use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
 use super::hello::Prefix;
 use crate::config::FragmentLimits;
+use crate::partial::{Added, Partial};
 use crate::wire::{Chunk, Mode, PacketFragment};
 
 /// A clear packet up to here is carried by every path, as the packets of open sessions are.
@@ -22,11 +23,6 @@ const AROUND: usize = 31;
 const BURST: usize = 4380;
 const BURST_PACKETS: usize = 4;
 const BURST_TIME: Duration = Duration::from_millis(200);
-/// A packet of which nothing new came for so long, or that has taken so long in all, is given up.
-const STALLED: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
-/// What a piece costs beside its bytes.
-const OVERHEAD: usize = 64;
 const SWEEP: Duration = Duration::from_millis(100);
 
 /// What became of a fragment.
@@ -43,31 +39,17 @@ pub(crate) enum Taken {
 /// Packets of which some fragments have come.
 #[derive(Debug, Default)]
 pub(crate) struct Reassembly {
-    packets: BTreeMap<(SocketAddr, u64), Partial>,
+    packets: BTreeMap<(SocketAddr, u64), Startup>,
     by_prefix: HashMap<Prefix, usize>,
     bytes: usize,
     swept: Time,
 }
 
+/// One of them, and the bytes of the datagrams that it took.
 #[derive(Debug)]
-struct Partial {
-    pieces: BTreeMap<u64, Vec<u8>>,
-    last: Option<u64>,
-    /// Of the packet, and of the datagrams.
-    bytes: usize,
+struct Startup {
+    partial: Partial,
     received: usize,
-    began: Time,
-    progressed: Time,
-}
-
-impl Partial {
-    fn ends(&self) -> Time {
-        (self.progressed + STALLED).min(self.began + LONGEST)
-    }
-
-    fn cost(&self) -> usize {
-        self.bytes + OVERHEAD * self.pieces.len()
-    }
 }
 
 impl Reassembly {
@@ -84,63 +66,44 @@ impl Reassembly {
             self.expire(now);
         }
         let key = (from, fragment.packet_id);
-        let mut partial = match self.remove(key) {
-            Some(partial) if partial.ends() > now => partial,
-            _ => Partial {
-                pieces: BTreeMap::new(),
-                last: None,
-                bytes: 0,
-                received: 0,
-                began: now,
-                progressed: now,
-            },
+        let mut startup = match self.remove(key) {
+            Some(startup) if startup.partial.ends() > now => startup,
+            _ => Startup { partial: Partial::new(now), received: 0 },
         };
-        partial.received += len;
-        if partial.pieces.contains_key(&fragment.index) {
-            return self.keep(limits, key, partial);
+        startup.received += len;
+        let partial = &mut startup.partial;
+        let fits = partial.bytes_with(fragment) <= limits.packet_bytes
+            && fragment.index < limits.packet_bytes as u64;
+        let added = if fits { partial.add(now, fragment) } else { Added::Refused };
+        if let Some(packet) = partial.packet() {
+            return Taken::Whole(packet, startup.received);
         }
-        let highest = partial.pieces.last_key_value().map(|(&index, _)| index);
-        let contradicts = match (partial.last, fragment.more) {
-            (Some(last), more) => !more || fragment.index > last,
-            (None, true) => false,
-            (None, false) => highest.is_some_and(|highest| highest > fragment.index),
-        };
-        let bytes = partial.bytes + fragment.data.len();
-        if contradicts || bytes > limits.packet_bytes || fragment.index >= limits.packet_bytes as u64 {
-            if !partial.pieces.is_empty() {
-                self.keep(limits, key, partial);
-            }
-            return Taken::Refused;
+        if partial.len() > 0 && self.keep(limits, key, startup) && added != Added::Refused {
+            Taken::Held
+        } else {
+            Taken::Refused
         }
-        partial.bytes = bytes;
-        partial.progressed = now;
-        partial.last = partial.last.or_else(|| (!fragment.more).then_some(fragment.index));
-        partial.pieces.insert(fragment.index, fragment.data.to_vec());
-        if partial.last.is_some_and(|last| partial.pieces.len() as u64 == last + 1) {
-            let pieces: Vec<Vec<u8>> = partial.pieces.into_values().collect();
-            return Taken::Whole(pieces.concat(), partial.received);
-        }
-        self.keep(limits, key, partial)
     }
 
-    fn keep(&mut self, limits: &FragmentLimits, key: (SocketAddr, u64), partial: Partial) -> Taken {
+    /// Answers whether there was room.
+    fn keep(&mut self, limits: &FragmentLimits, key: (SocketAddr, u64), startup: Startup) -> bool {
         let prefix = Prefix::from(key.0.ip());
         let own = self.by_prefix.get(&prefix).copied().unwrap_or_default();
         let room = self.packets.len() < limits.packets
             && own < limits.prefix_packets
-            && self.bytes + partial.cost() <= limits.bytes;
+            && self.bytes + startup.partial.cost() <= limits.bytes;
         if !room {
-            return Taken::Refused;
+            return false;
         }
-        self.bytes += partial.cost();
+        self.bytes += startup.partial.cost();
         *self.by_prefix.entry(prefix).or_default() += 1;
-        self.packets.insert(key, partial);
-        Taken::Held
+        self.packets.insert(key, startup);
+        true
     }
 
-    fn remove(&mut self, key: (SocketAddr, u64)) -> Option<Partial> {
-        let partial = self.packets.remove(&key)?;
-        self.bytes -= partial.cost();
+    fn remove(&mut self, key: (SocketAddr, u64)) -> Option<Startup> {
+        let startup = self.packets.remove(&key)?;
+        self.bytes -= startup.partial.cost();
         let prefix = Prefix::from(key.0.ip());
         if let Some(count) = self.by_prefix.get_mut(&prefix) {
             *count -= 1;
@@ -148,14 +111,18 @@ impl Reassembly {
                 self.by_prefix.remove(&prefix);
             }
         }
-        Some(partial)
+        Some(startup)
     }
 
     /// Gives up what is not complete in time.
     fn expire(&mut self, now: Time) {
         self.swept = now;
-        let late: Vec<_> =
-            self.packets.iter().filter(|(_, partial)| partial.ends() <= now).map(|(&key, _)| key).collect();
+        let late: Vec<_> = self
+            .packets
+            .iter()
+            .filter(|(_, startup)| startup.partial.ends() <= now)
+            .map(|(&key, _)| key)
+            .collect();
         for key in late {
             self.remove(key);
         }
@@ -276,7 +243,7 @@ impl Endpoint {
 
     /// When [`Self::serve_fragments`] has something to do.
     pub(super) fn fragments_due(&self) -> Option<Time> {
-        let partial = self.reassembly.packets.values().map(Partial::ends);
+        let partial = self.reassembly.packets.values().map(|startup| startup.partial.ends());
         let paced = self.paced.targets.values().map(|target| target.since + BURST_TIME);
         partial.map(|at| at.max(self.reassembly.swept + SWEEP)).chain(paced).min()
     }

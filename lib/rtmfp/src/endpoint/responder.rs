@@ -68,7 +68,7 @@ impl Endpoint {
             return false;
         }
         match &session.answer {
-            Some(answer) if answer.1 == keying.component => {
+            Some(answer) if answer.1 == self.component_hash(keying.component) => {
                 let chunk = answer.0.clone();
                 self.send_startup(meta, meta.from, keying.session_id, chunk);
                 true
@@ -76,6 +76,11 @@ impl Endpoint {
             Some(_) => false,
             None => session.state == State::Responding,
         }
+    }
+
+    /// Tells initiators' components apart. They may be long, and whoever has a cookie can have one kept.
+    fn component_hash(&self, component: &[u8]) -> [u8; 32] {
+        self.profile.keyed_hash(b"component", &[component])
     }
 
     fn begin_responding(&mut self, now: Time, meta: &RecvMeta, keying: &IIKeying<'_>) {
@@ -151,8 +156,9 @@ impl Endpoint {
             // This end's own attempt may be younger than the keying.
             Ok(_) if self.wins_glare(from, &certificate) => self.remove_session(id),
             Ok(Responded { chunk, keys, component }) => {
+                let hash = self.component_hash(&component);
                 let Some(session) = self.sessions.get_mut(id) else { return };
-                session.answer = Some(Box::new((chunk.clone(), component)));
+                session.answer = Some(Box::new((chunk.clone(), hash)));
                 let (interface, from, dst_ip) =
                     (session.path.interface, session.path.to, session.path.src_ip);
                 let far_id = session.far_id;

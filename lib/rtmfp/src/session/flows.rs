@@ -19,6 +19,16 @@ use crate::{Priority, RecvFlowId, SendFlowId};
 const SEND_LINGER: Duration = Duration::from_secs(130);
 const RECEIVE_LINGER: Duration = Duration::from_secs(120);
 
+impl super::Sending {
+    /// The ready list of a priority.
+    fn ready(&mut self, priority: usize) -> &mut VecDeque<SendFlowId> {
+        if self.ready.is_empty() {
+            self.ready.resize_with(Priority::COUNT, VecDeque::new);
+        }
+        &mut self.ready[priority]
+    }
+}
+
 /// What belongs to all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Flows {
@@ -209,7 +219,7 @@ impl Session {
         let bit = 1 << flow.priority as u8;
         if flow.queued & bit == 0 && flow.is_ready() {
             flow.queued |= bit;
-            self.sending.ready[flow.priority as usize].push_back(id);
+            self.sending.ready(flow.priority as usize).push_back(id);
         }
     }
 
@@ -219,18 +229,18 @@ impl Session {
         let bit = 1 << priority;
         if flow.priority as usize == priority && flow.queued & bit == 0 {
             flow.queued |= bit;
-            self.sending.ready[priority].push_front(id);
+            self.sending.ready(priority).push_front(id);
         }
     }
 
     /// The highest priority with a flow that may have data to send.
     pub(crate) fn ready_priority(&self) -> Option<usize> {
-        (0..Priority::COUNT).rev().find(|&priority| !self.sending.ready[priority].is_empty())
+        self.sending.ready.iter().rposition(|list| !list.is_empty())
     }
 
     /// Takes the next flow that is ready out of the list of a priority.
     pub(crate) fn next_ready(&mut self, now: Time, flows: &mut Flows, priority: usize) -> Option<SendFlowId> {
-        while let Some(id) = self.sending.ready[priority].pop_front() {
+        while let Some(id) = self.sending.ready.get_mut(priority).and_then(VecDeque::pop_front) {
             let Some(flow) = flows.send.get_mut(id) else { continue };
             flow.queued &= !(1 << priority);
             flow.queue.expire(now);

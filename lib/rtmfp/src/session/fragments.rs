@@ -1,39 +1,18 @@
 //! Packets of a session that came in fragments (RFC 7016 section 3.4), put together again.
 
-use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use rtmfp_base::Time;
 
+use crate::partial::{Added, Partial};
 use crate::wire::{Mode, PacketFragment};
 
-/// A packet must be complete after this.
-const LIFETIME: Duration = Duration::from_secs(60);
-/// And go on after this.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// What a fragment costs beside its bytes.
-const OVERHEAD: usize = 64;
-
+/// One of them.
 #[derive(Debug)]
-struct Partial {
+struct InMode {
     packet_id: u64,
     mode: Mode,
-    parts: BTreeMap<u64, Vec<u8>>,
-    /// How many parts there are, once the last one has come.
-    count: Option<u64>,
-    cost: usize,
-    begun: Time,
-    progressed: Time,
-}
-
-impl Partial {
-    fn is_complete(&self) -> bool {
-        self.count == Some(self.parts.len() as u64)
-    }
-
-    fn is_stale(&self, now: Time) -> bool {
-        now.since(self.progressed) > PATIENCE || now.since(self.begun) > LIFETIME
-    }
+    partial: Partial,
 }
 
 /// What became of a fragment.
@@ -50,7 +29,7 @@ pub(crate) enum Taken {
 /// The packets of one session of which some fragments have come, the oldest one first.
 #[derive(Debug, Default)]
 pub(crate) struct Reassembly {
-    partials: VecDeque<Partial>,
+    packets: VecDeque<InMode>,
     cost: usize,
 }
 
@@ -64,62 +43,36 @@ impl Reassembly {
         fragment: &PacketFragment<'_>,
         limit: usize,
     ) -> Taken {
-        self.forget(|partial| partial.is_stale(now));
-        let index = self.partials.iter().position(|partial| partial.packet_id == fragment.packet_id);
+        self.forget_stale(now);
+        let index = self.packets.iter().position(|packet| packet.packet_id == fragment.packet_id);
         // What is being added to stays the youngest.
-        let mut partial = match index.and_then(|index| self.partials.remove(index)) {
-            Some(partial) => partial,
-            None => Partial {
-                packet_id: fragment.packet_id,
-                mode,
-                parts: BTreeMap::new(),
-                count: None,
-                cost: 0,
-                begun: now,
-                progressed: now,
-            },
+        let mut packet = match index.and_then(|index| self.packets.remove(index)) {
+            Some(packet) => packet,
+            None => InMode { packet_id: fragment.packet_id, mode, partial: Partial::new(now) },
         };
-        self.cost -= partial.cost;
-        let taken = add(&mut partial, now, mode, fragment, limit);
-        if partial.is_complete() {
-            return Taken::Packet(partial.parts.into_values().flatten().collect());
+        let partial = &mut packet.partial;
+        self.cost -= partial.cost();
+        let fits = packet.mode == mode && partial.cost_with(fragment) <= limit;
+        let added = if fits { partial.add(now, fragment) } else { Added::Refused };
+        if let Some(whole) = partial.packet() {
+            return Taken::Packet(whole);
         }
-        if !partial.parts.is_empty() {
-            while self.cost + partial.cost > limit
-                && let Some(oldest) = self.partials.pop_front()
+        if partial.len() > 0 {
+            while self.cost + partial.cost() > limit
+                && let Some(oldest) = self.packets.pop_front()
             {
-                self.cost -= oldest.cost;
+                self.cost -= oldest.partial.cost();
             }
-            self.cost += partial.cost;
-            self.partials.push_back(partial);
+            self.cost += partial.cost();
+            self.packets.push_back(packet);
         }
-        taken
+        if added == Added::Refused { Taken::Refused } else { Taken::Waits }
     }
 
-    fn forget(&mut self, unwanted: impl Fn(&Partial) -> bool) {
-        self.partials.retain(|partial| !unwanted(partial));
-        self.cost = self.partials.iter().map(|partial| partial.cost).sum();
+    fn forget_stale(&mut self, now: Time) {
+        self.packets.retain(|packet| packet.partial.ends() > now);
+        self.cost = self.packets.iter().map(|packet| packet.partial.cost()).sum();
     }
-}
-
-/// Puts a fragment among the others of its packet, unless it contradicts them.
-fn add(partial: &mut Partial, now: Time, mode: Mode, fragment: &PacketFragment<'_>, limit: usize) -> Taken {
-    let cost = fragment.data.len() + OVERHEAD;
-    let ends = (!fragment.more).then(|| fragment.index.saturating_add(1));
-    let beyond = partial.count.is_some_and(|count| fragment.index >= count);
-    let too_early = ends.is_some_and(|end| partial.parts.keys().next_back().is_some_and(|last| *last >= end));
-    let another_end = ends.is_some() && partial.count.is_some() && ends != partial.count;
-    if partial.mode != mode || beyond || too_early || another_end || partial.cost + cost > limit {
-        return Taken::Refused;
-    }
-    if partial.parts.contains_key(&fragment.index) {
-        return Taken::Waits;
-    }
-    partial.parts.insert(fragment.index, fragment.data.to_vec());
-    partial.count = partial.count.or(ends);
-    partial.cost += cost;
-    partial.progressed = now;
-    Taken::Waits
 }
 
 #[cfg(test)]
@@ -140,7 +93,7 @@ mod tests {
         assert_eq!(take(&mut all, 0, 8, 0, true, b"another"), Taken::Waits);
         assert_eq!(take(&mut all, 0, 7, 1, true, b"two"), Taken::Packet(b"onetwothree".to_vec()));
         assert_eq!(take(&mut all, 0, 8, 1, false, b"'s"), Taken::Packet(b"another's".to_vec()));
-        assert_eq!((all.cost, all.partials.len()), (0, 0));
+        assert_eq!((all.cost, all.packets.len()), (0, 0));
         assert_eq!(take(&mut all, 0, 9, 0, false, b"single"), Taken::Packet(b"single".to_vec()));
     }
 
@@ -162,28 +115,23 @@ mod tests {
         assert_eq!(take(&mut all, 0, 1, 0, true, &[1; 400]), Taken::Waits);
         assert_eq!(take(&mut all, 0, 2, 0, true, &[1; 400]), Taken::Waits);
         assert_eq!(take(&mut all, 0, 3, 0, true, &[1; 400]), Taken::Waits);
-        assert_eq!(all.partials.iter().map(|partial| partial.packet_id).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(all.packets.iter().map(|packet| packet.packet_id).collect::<Vec<_>>(), [2, 3]);
         assert!(all.cost <= 1000);
         assert_eq!(take(&mut all, 0, 2, 1, true, &[1; 500]), Taken::Refused, "too long by itself");
         for index in 0..100 {
             take(&mut all, 0, 4, index, true, b"1");
         }
-        assert!(all.cost <= 1000 && all.partials.back().is_some_and(|last| last.parts.len() == 15));
+        assert!(all.cost <= 1000 && all.packets.back().is_some_and(|last| last.partial.len() == 15));
         assert_eq!(take(&mut all, 0, 5, 0, true, &[1; 937]), Taken::Refused);
     }
 
     #[test]
     fn what_makes_no_progress_is_forgotten() {
         let mut all = Reassembly::default();
-        for second in 0..60 {
-            assert_eq!(take(&mut all, second * 1000, 1, second, true, b""), Taken::Waits, "{second}");
-            all.cost = 0;
-            all.partials.iter_mut().for_each(|partial| partial.cost = 0);
-        }
-        assert_eq!(all.partials[0].parts.len(), 60);
-        assert_eq!(take(&mut all, 60_001, 2, 0, true, b"2"), Taken::Waits);
-        assert_eq!(all.partials.len(), 1);
-        assert_eq!(take(&mut all, 61_002, 3, 0, true, b"3"), Taken::Waits);
-        assert_eq!(all.partials.len(), 1);
+        assert_eq!(take(&mut all, 0, 1, 0, true, b"1"), Taken::Waits);
+        assert_eq!(take(&mut all, 999, 2, 0, true, b"2"), Taken::Waits);
+        assert_eq!(all.packets.len(), 2);
+        assert_eq!(take(&mut all, 1000, 3, 0, true, b"3"), Taken::Waits);
+        assert_eq!(all.packets.iter().map(|packet| packet.packet_id).collect::<Vec<_>>(), [2, 3]);
     }
 }

@@ -40,7 +40,7 @@ use crate::config::SessionConfig;
 use crate::congestion::Congestion;
 use crate::crypto::{DEFAULT_KEY, KeyId};
 use crate::endpoint::{Opening, Reach, SessionCounters};
-use crate::{Priority, SendFlowId, SessionId};
+use crate::{SendFlowId, SessionId};
 
 /// Where a session is in its life (RFC 7016 section 3.5, figure 12).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -136,8 +136,8 @@ pub(crate) struct Session {
     pub(crate) mtu: mtu::Mtu,
     pub(crate) fragments: fragments::Reassembly,
     pub(crate) counts: SessionCounters,
-    /// As responder: the RIKeying packet's chunk, to answer a repeated IIKeying, and the initiator's component.
-    pub(crate) answer: Option<Box<(Vec<u8>, Vec<u8>)>>,
+    /// As responder: the RIKeying packet's chunk, to answer a repeated IIKeying, and a hash of the initiator's component.
+    pub(crate) answer: Option<Box<(Vec<u8>, [u8; 32])>>,
     /// In the endpoint's ready list of these priorities, one bit each.
     pub(crate) queued: u8,
     pub(crate) pings: rtmfp_base::TokenBucket,
@@ -152,7 +152,8 @@ pub(crate) struct Sending {
     pub(crate) lingering: VecDeque<(Time, u64)>,
     free: VecDeque<u64>,
     next_wire: u64,
-    ready: [VecDeque<SendFlowId>; Priority::COUNT],
+    /// By priority; none before a flow has been ready.
+    ready: Vec<VecDeque<SendFlowId>>,
     /// Memory for lists of flows that are made and forgotten all the time.
     scratch: Vec<SendFlowId>,
 }

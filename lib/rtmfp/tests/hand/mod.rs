@@ -3,6 +3,7 @@
 
 pub mod flows;
 pub mod forged;
+pub mod stranger;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 27] = [
     Target { name: "acks", run: wire::acks, mutations: 50_000, max_len: 256 },
     Target { name: "address", run: wire::address, mutations: 50_000, max_len: 32 },
     Target { name: "aggregate", run: container::aggregate, mutations: 50_000, max_len: 1024 },
@@ -46,10 +46,12 @@ pub const TARGETS: [Target; 25] = [
     Target { name: "flow_metadata", run: wire::flow_metadata, mutations: 50_000, max_len: 32 },
     Target { name: "flow_options", run: wire::flow_options, mutations: 50_000, max_len: 256 },
     Target { name: "flv", run: container::flv, mutations: 20_000, max_len: 1024 },
+    Target { name: "fragment", run: wire::fragment, mutations: 50_000, max_len: 64 },
     Target { name: "hello", run: wire::hello, mutations: 50_000, max_len: 512 },
     Target { name: "keying", run: wire::keying, mutations: 50_000, max_len: 512 },
     Target { name: "packet", run: wire::packet, mutations: 50_000, max_len: 1400 },
     Target { name: "relay", run: relay::relay, mutations: 300, max_len: 2048 },
+    Target { name: "rtmfp_fragments", run: rtmfp::fragments, mutations: 5000, max_len: 1024 },
     Target { name: "rtmfp_session", run: rtmfp::session, mutations: 5000, max_len: 4096 },
     Target { name: "rtmfp_startup", run: rtmfp::startup, mutations: 5000, max_len: 2048 },
     Target { name: "rtmp_pair", run: rtmp::pair, mutations: 1500, max_len: 2048 },

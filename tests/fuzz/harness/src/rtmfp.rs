@@ -2,9 +2,11 @@
 
 mod application;
 mod far;
+mod fragments;
 mod session;
 mod startup;
 
+pub use fragments::{fragments, fragments_counted};
 pub use session::session;
 pub use startup::startup;
 

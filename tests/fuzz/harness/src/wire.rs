@@ -90,6 +90,11 @@ pub fn hello(data: &[u8]) {
     one_of(&[kind::IHELLO, kind::FIHELLO, kind::RHELLO, kind::REDIRECT, kind::COOKIE_CHANGE], data);
 }
 
+/// A fragment of a packet.
+pub fn fragment(data: &[u8]) {
+    chunk(kind::PACKET_FRAGMENT, data);
+}
+
 /// Either keying chunk; the first byte says which.
 pub fn keying(data: &[u8]) {
     one_of(&[kind::IIKEYING, kind::RIKEYING], data);

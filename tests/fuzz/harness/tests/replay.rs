@@ -43,10 +43,12 @@ replay! {
     flow_metadata
     flow_options
     flv
+    fragment
     hello
     keying
     packet
     relay
+    rtmfp_fragments
     rtmfp_session
     rtmfp_startup
     rtmp_pair
@@ -55,6 +57,23 @@ replay! {
     user_control
     user_data
     vlu_options
+}
+
+#[test]
+fn the_corpus_of_fragments_gets_to_all_that_is_done_with_them() {
+    let counted =
+        corpus("rtmfp_fragments").into_iter().map(|(_, input)| harness::rtmfp::fragments_counted(&input));
+    let sums = counted.fold([0; 4], |sums, stats| {
+        let more = [
+            stats.reassembled_startups,
+            stats.limited_fragments,
+            stats.reassembled_packets,
+            stats.refused_fragments,
+        ];
+        core::array::from_fn(|at| sums[at] + more[at])
+    });
+    println!("startup packets and those of sessions, put together and refused: {sums:?}");
+    assert!(sums.iter().all(|count| *count > 0), "{sums:?}");
 }
 
 fn replay(name: &str) {
