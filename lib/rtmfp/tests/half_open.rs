@@ -86,9 +86,9 @@ fn half_open_sessions_are_few_small_and_soon_gone() {
     let plain = |name| Box::new(PlainProfile::new(name));
     let most = Config::default().limits.unproven_sessions;
     assert!(most <= 8192, "{most}");
-    fill("plain", (most, 2304), plain("b"), plain("a"), b"b");
+    fill("plain", (most, 2560), plain("b"), plain("a"), b"b");
     let [b, a] = [("b", 1), ("a", 2)].map(|(name, number)| flash(FlashConfig::server(), name, number));
     // With keys of 4096 bits, the longest, of which half a kilobyte is kept to answer a repeated keying. They take
     // their time.
-    fill("flash", (1024, 3840), b, a, &Epd::hostname("b").encode());
+    fill("flash", (1024, 4096), b, a, &Epd::hostname("b").encode());
 }
