@@ -297,7 +297,7 @@ fn a_hello_in_fragments_is_answered_in_fragments_if_the_answer_is_long() {
 fn sessions_with_long_certificates_open_over_paths_that_do_not_take_long_packets() {
     for_each_seed(20, |seed| {
         let mut net = Network::new(seed);
-        let loss = if seed % 2 == 0 { Loss::None } else { Loss::Independent(0.1) };
+        let loss = if seed % 2 == 0 { Loss::None } else { Loss::Independent(0.03) };
         net.set_default_link(LinkConfig { mtu: Some(1280), loss, ..link(20) });
         let [near, far] = ["a", "b"].map(|name| name.repeat(1800));
         let hosts = [(1, &near), (2, &far)].map(|(host, name)| {
