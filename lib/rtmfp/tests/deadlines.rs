@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{Pair, endpoint, numbered};
-use hand::flows::{Seen, has_data, view};
-use hand::{DELAY, Fate, Hands};
+use hand::flows::Seen;
+use hand::writes::{ended, fill_window, flow_between, lengths, lose_data, lose_nothing};
+use hand::{Fate, Hands};
 use rtmfp::{Config, Event, Priority, RecvFlowId, SendFlowId};
-use rtmfp_base::{ReceiptId, Time, WriteOptions};
+use rtmfp_base::{Time, WriteOptions};
 use rtmfp_netsim::{Dice, LinkConfig, Loss, for_each_seed};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -22,46 +23,9 @@ fn notify() -> WriteOptions {
 /// Two ends with a flow whose first message was read.
 fn open_flow() -> (Hands, SendFlowId, RecvFlowId) {
     let config = Config::default;
-    let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, config()));
-    let flow = hands.open(b"flow", Priority::Routine);
-    hands.write(flow, 1);
-    hands.run_millis(1000);
+    let (mut hands, flow, offered) = flow_between(endpoint("a", 1, config()), endpoint("b", 2, config()));
     hands.sent.clear();
-    let offered = hands.offered(1)[0];
     (hands, flow, offered)
-}
-
-fn lengths(hands: &Hands, flow: RecvFlowId) -> Vec<usize> {
-    hands.received[1][&flow].iter().map(|message| message.bytes.len()).collect()
-}
-
-/// How writes with a receipt ended.
-fn ended(hands: &Hands) -> BTreeMap<ReceiptId, bool> {
-    let mut all = BTreeMap::new();
-    for event in &hands.events[0] {
-        if let Event::WriteEnded { receipt, delivered, .. } = event {
-            assert_eq!(all.insert(*receipt, *delivered), None, "it ended twice");
-        }
-    }
-    all
-}
-
-/// Loses all data that `a` sends; acknowledgements pass.
-fn lose_data(hands: &mut Hands) {
-    hands.network = Box::new(|end, datagram| {
-        if end == 0 && has_data(&view(&datagram.bytes).1) { Fate::Lost } else { Fate::After(DELAY) }
-    });
-}
-
-fn lose_nothing(hands: &mut Hands) {
-    hands.network = Box::new(|_, _| Fate::After(DELAY));
-}
-
-/// Fills the window with a message, so that what is written next has to wait.
-fn fill_window(hands: &mut Hands, flow: SendFlowId) {
-    lose_data(hands);
-    hands.write(flow, 20_000);
-    hands.run(MILLI);
 }
 
 #[test]

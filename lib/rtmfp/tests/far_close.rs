@@ -7,17 +7,14 @@ use std::time::Duration;
 
 use common::endpoint;
 use hand::flows::{has_data, view};
+use hand::writes::{flow_between, lengths};
 use hand::{DELAY, Fate, Hands};
 use rtmfp::{CloseReason, Config, Event, Priority, ReceiveOrder, RecvFlowId, SendFlowId};
 
 /// Two ends with a flow whose first message was read; `b` reads no more by itself.
 fn open_flow() -> (Hands, SendFlowId, RecvFlowId) {
     let config = Config::default;
-    let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, config()));
-    let flow = hands.open(b"flow", Priority::Routine);
-    hands.write(flow, 1);
-    hands.run_millis(1000);
-    let offered = hands.offered(1)[0];
+    let (mut hands, flow, offered) = flow_between(endpoint("a", 1, config()), endpoint("b", 2, config()));
     hands.events[1].clear();
     (hands, flow, offered)
 }
@@ -31,10 +28,6 @@ fn close_session(hands: &mut Hands, abruptly: bool) {
     let (now, session) = (hands.now, hands.session(0));
     let session = hands.ends[0].session(session).expect("open");
     if abruptly { session.abort(now) } else { session.close(now) }
-}
-
-fn lengths(hands: &Hands, flow: RecvFlowId) -> Vec<usize> {
-    hands.received[1][&flow].iter().map(|message| message.bytes.len()).collect()
 }
 
 /// The names of the events of `b`.

@@ -5,17 +5,14 @@ mod hand;
 
 use common::endpoint;
 use hand::flows::{Seen, has_ack, has_data, view};
+use hand::writes::{flow_between, lengths};
 use hand::{DELAY, Fate, Hands};
 use rtmfp::{Config, Event, Priority, ReceiveOrder, RecvFlowId, SendFlowId};
 
 /// Two ends with a flow whose first message was read.
 fn open_flow() -> (Hands, SendFlowId, RecvFlowId) {
     let config = Config::default;
-    let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, config()));
-    let flow = hands.open(b"flow", Priority::Routine);
-    hands.write(flow, 1);
-    hands.run_millis(1000);
-    let offered = hands.offered(1)[0];
+    let (hands, flow, offered) = flow_between(endpoint("a", 1, config()), endpoint("b", 2, config()));
     assert_eq!(hands.received[1][&offered].len(), 1);
     (hands, flow, offered)
 }
@@ -30,10 +27,6 @@ fn lose(hands: &mut Hands, numbers: &'static [u64]) {
         count += 1;
         if numbers.contains(&count) { Fate::Lost } else { Fate::After(DELAY) }
     });
-}
-
-fn lengths(hands: &Hands, flow: RecvFlowId) -> Vec<usize> {
-    hands.received[1][&flow].iter().map(|message| message.bytes.len()).collect()
 }
 
 #[test]

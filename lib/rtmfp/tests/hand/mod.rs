@@ -4,6 +4,7 @@
 pub mod flows;
 pub mod forged;
 pub mod stranger;
+pub mod writes;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

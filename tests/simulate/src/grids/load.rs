@@ -26,6 +26,21 @@ fn roomy(delay: Option<Duration>) -> Config {
     Config { receive_capacity: 8 << 20, session, ..Config::default() }
 }
 
+/// Hands an endpoint what the host has for it.
+fn feed(driver: &mut Driver, now: Time, input: Input<'_>) {
+    match input {
+        Input::Timeout => driver.endpoint.handle_timeout(now),
+        Input::Datagram { meta, bytes } => {
+            driver.datagram(now, &meta, bytes);
+        }
+        Input::UdpReady { socket, result } => {
+            driver.endpoint.add_interface(socket, result.expect("a socket"));
+        }
+        Input::JobDone(done) => driver.job_done(now, done),
+        _ => {}
+    }
+}
+
 fn driver(name: &str, seed: u64, delay: Option<Duration>) -> Driver {
     let profile = Box::new(PlainProfile::new(name));
     Driver::new(Endpoint::new(roomy(delay), profile, Dice::new(seed, 9).bytes(), Time::ZERO), 0)
@@ -182,17 +197,7 @@ impl Source {
 impl Service for Source {
     fn handle(&mut self, now: Time, input: Input<'_>) {
         self.last = now;
-        match input {
-            Input::Timeout => self.driver.endpoint.handle_timeout(now),
-            Input::Datagram { meta, bytes } => {
-                self.driver.datagram(now, &meta, bytes);
-            }
-            Input::UdpReady { socket, result } => {
-                self.driver.endpoint.add_interface(socket, result.expect("a socket"));
-            }
-            Input::JobDone(done) => self.driver.job_done(now, done),
-            _ => {}
-        }
+        feed(&mut self.driver, now, input);
     }
 
     fn poll_action(&mut self, now: Time) -> Option<Action> {
@@ -252,17 +257,7 @@ impl Sink {
 
 impl Service for Sink {
     fn handle(&mut self, now: Time, input: Input<'_>) {
-        match input {
-            Input::Timeout => self.driver.endpoint.handle_timeout(now),
-            Input::Datagram { meta, bytes } => {
-                self.driver.datagram(now, &meta, bytes);
-            }
-            Input::UdpReady { socket, result } => {
-                self.driver.endpoint.add_interface(socket, result.expect("a socket"));
-            }
-            Input::JobDone(done) => self.driver.job_done(now, done),
-            _ => {}
-        }
+        feed(&mut self.driver, now, input);
     }
 
     fn poll_action(&mut self, now: Time) -> Option<Action> {
