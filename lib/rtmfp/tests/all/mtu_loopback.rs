@@ -1,0 +1,85 @@
+//! Over real sockets: the loopback device takes datagrams of 64 KiB, so a session grows to all that it may.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rtmfp::driver::{Application, Node};
+use rtmfp::{Config, Endpoint, Event, FlowSpec, Priority, SendFlowId};
+use rtmfp_base::{Message, Tag, Time, WriteOptions};
+
+const MOST: usize = 8128;
+const MESSAGES: u32 = 500;
+
+/// Sends message after message and tells how large packets are when the last one has been delivered.
+struct Source {
+    to: SocketAddr,
+    flow: Option<SendFlowId>,
+    left: u32,
+    done: Sender<(usize, u64)>,
+}
+
+impl Source {
+    fn write(&mut self, now: Time, endpoint: &mut Endpoint) {
+        let options = WriteOptions { notify: true, ..WriteOptions::default() };
+        if let Some(mut flow) = self.flow.and_then(|flow| endpoint.send_flow(flow)) {
+            self.left -= 1;
+            flow.write(now, Message::from(vec![1; 20_000]), &options).expect("room");
+        }
+    }
+}
+
+impl Application for Source {
+    fn on_ready(&mut self, now: Time, endpoint: &mut Endpoint) {
+        let spec = FlowSpec { metadata: Bytes::new(), priority: Priority::Routine };
+        let flow = endpoint.open_flow(now, b"b", spec, Tag(1)).expect("a flow");
+        endpoint.send_flow(flow).expect("it").add_candidate(now, self.to);
+        self.flow = Some(flow);
+        for _ in 0..3 {
+            self.write(now, endpoint);
+        }
+    }
+
+    fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: Event) {
+        if !matches!(event, Event::WriteEnded { delivered: true, .. }) {
+            return;
+        }
+        if self.left > 0 {
+            return self.write(now, endpoint);
+        }
+        let session = endpoint.open_sessions()[0];
+        let size = endpoint.session(session).expect("open").info().max_packet;
+        // Nobody may wait any more.
+        let _ = self.done.send((size, endpoint.stats().mtu_black_holes));
+    }
+}
+
+#[test]
+fn a_session_over_loopback_grows_to_all_that_it_may() {
+    let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    let mut config = Config::default();
+    config.session.max_packet = MOST;
+    config.session.receive_limit = 4 << 20;
+    config.receive_capacity = 1 << 20;
+    let host = || rtmfp_runtime::Config { signals: false, ..rtmfp_runtime::Config::default() };
+    let receiver = config.clone();
+    let receiver = move || -> Box<dyn rtmfp_base::Service> {
+        let endpoint = crate::common::endpoint("b", 2, receiver);
+        Box::new(Node::new(endpoint, &[free], crate::common::Peer::new()))
+    };
+    let receiver = rtmfp_runtime::spawn(receiver, host()).expect("a host");
+    let (done, is_done) = channel();
+    let sender = move || -> Box<dyn rtmfp_base::Service> {
+        let endpoint = crate::common::endpoint("a", 1, config);
+        let source = Source { to: free, flow: None, left: MESSAGES, done };
+        Box::new(Node::new(endpoint, &["127.0.0.1:0".parse().expect("an address")], source))
+    };
+    let sender = rtmfp_runtime::spawn(sender, host()).expect("a host");
+    let (size, _) = is_done.recv_timeout(Duration::from_secs(60)).expect("all is delivered");
+    assert_eq!(size, MOST);
+    for handle in [sender, receiver] {
+        handle.stop();
+        handle.join().expect("it ends");
+    }
+}
