@@ -30,12 +30,25 @@ pub struct Toolbox {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Publish a stream in real time: an FLV file, or frames made up
+    ///
+    /// Ends when all was sent and the server has had it. Exit code 0 means that every stream was published to its end.
     Publish(Publish),
     /// Play a stream, count what arrives and keep it if asked to
+    ///
+    /// Ends with the stream, or when --count or --duration is reached. Exit code 0 means that something was played and
+    /// that it did not end by a failure.
     Play(Play),
     /// Publish a stream, play it back, and tell how long each frame took
+    ///
+    /// Publisher and player are in one process, so that there is one clock. The time of a frame is that from its being
+    /// handed to the publisher's connection to its being there as a whole in the player. Run it once through what is to
+    /// be measured and once directly, and subtract. Exit code 0 means that all frames came back.
     Measure(Measure),
     /// Compare two FLV files message by message
+    ///
+    /// Audio and video are compared each by itself: same payloads in the same order, and same timestamps less the first
+    /// one of the file. What configures decoders is not compared, because servers repeat it as they like. Exit code 0
+    /// means that all is equal.
     Compare(Compare),
     /// Stand between two programs and make their network bad
     ///
@@ -47,9 +60,7 @@ pub enum Command {
     Impair(Box<Impair>),
 }
 
-/// Publish a stream in real time: an FLV file, or frames made up
-///
-/// Ends when all was sent and the server has had it. Exit code 0 means that every stream was published to its end.
+/// The options of `publish`.
 #[derive(Clone, Debug, Args)]
 pub struct Publish {
     /// Where to: rtmp://HOST[:PORT]/APP/STREAM
@@ -73,10 +84,7 @@ pub struct Publish {
     pub json: bool,
 }
 
-/// Play a stream, count what arrives and keep it if asked to
-///
-/// Ends with the stream, or when --count or --duration is reached. Exit code 0 means that something was played and
-/// that it did not end by a failure.
+/// The options of `play`.
 #[derive(Clone, Debug, Args)]
 pub struct Play {
     /// What to play: rtmp://HOST[:PORT]/APP/STREAM
@@ -104,11 +112,7 @@ pub struct Play {
     pub json: bool,
 }
 
-/// Publish a stream, play it back, and tell how long each frame took
-///
-/// Publisher and player are in one process, so that there is one clock. The time of a frame is that from its being
-/// handed to the publisher's connection to its being there as a whole in the player. Run it once through what is to
-/// be measured and once directly, and subtract. Exit code 0 means that all frames came back.
+/// The options of `measure`.
 #[derive(Clone, Debug, Args)]
 pub struct Measure {
     /// Where to publish: rtmp://HOST[:PORT]/APP/STREAM
@@ -132,11 +136,7 @@ pub struct Measure {
     pub json: bool,
 }
 
-/// Compare two FLV files message by message
-///
-/// Audio and video are compared each by itself: same payloads in the same order, and same timestamps less the first
-/// one of the file. What configures decoders is not compared, because servers repeat it as they like. Exit code 0
-/// means that all is equal.
+/// The options of `compare`.
 #[derive(Clone, Debug, Args)]
 pub struct Compare {
     /// What was sent
