@@ -26,7 +26,7 @@ pub use relay::{Limits, Media, Relay, Security};
 pub use toolbox::{Command, Compare, Measure, Play, Publish, SourceOptions, StreamUrl, Toolbox, Waiting};
 pub use url::{DEFAULT_PORT, ListenUrl, Scheme, ToUrl, UrlError};
 pub use values::{
-    ByteCount, CountError, Dscp, DscpError, Groups, GroupsError, Lifetime, Seconds, SecondsError,
+    ByteCount, CountError, Dscp, DscpError, Groups, GroupsError, Lifetime, MaxGroup, Seconds, SecondsError,
 };
 
 /// How much a program logs.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
 
-use crate::{ByteCount, Dscp, Groups, Lifetime, ListenUrl, Seconds, ToUrl, Verbosity};
+use crate::{ByteCount, Dscp, Groups, Lifetime, ListenUrl, MaxGroup, Seconds, ToUrl, Verbosity};
 
 /// Carry live streams between RTMP and RTMFP
 ///
@@ -28,14 +28,15 @@ pub struct Relay {
     /// The IP is an address of this machine, or 0.0.0.0 for all that are IPv4, or [::] for all that
     /// are IPv6. IPv6 addresses are in brackets.
     /// Port 0 takes any free port; without :PORT it is 1935, TCP for rtmp and UDP for rtmfp. When the port is open
-    /// a line "listening on URL" goes to standard error.
+    /// a line "listening on URL" goes to standard error. Behind rtmfp://IP:PORT may stand ?legacy=1 (see --legacy).
     #[arg(long, value_name = "URL", required = true, env = "RTMFP_RELAY_LISTEN", value_delimiter = ',')]
     pub listen: Vec<ListenUrl>,
 
     /// Connect each client to this destination: rtmp://HOST[:PORT] or rtmfp://HOST[:PORT]
     ///
     /// HOST is a name or an address, IPv6 in brackets. All addresses of a name are tried. The application and the
-    /// stream are chosen by each client, they do not belong here.
+    /// stream are chosen by each client, they do not belong here. Behind rtmfp://HOST:PORT may stand ?legacy=1 (see
+    /// --legacy).
     #[arg(long, value_name = "URL", env = "RTMFP_RELAY_TO")]
     pub to: ToUrl,
 
@@ -90,6 +91,15 @@ pub struct Media {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "RTMFP sessions")]
 pub struct Security {
+    /// Get along with old programs: Flash Player, AIR, librtmfp, MonaServer and their kind
+    ///
+    /// Sessions with them may lack HMACs and sequence numbers and agree on keys in group 2, so others may forge and
+    /// replay packets, and who has much to compute with may read them. Implies -H and -S. Programs that can do better
+    /// get better all the same. For one listener or one destination alone write ?legacy=1 behind its address, as in
+    /// rtmfp://0.0.0.0:1935?legacy=1, and ?legacy=0 to leave one out.
+    #[arg(long)]
+    pub legacy: bool,
+
     /// Accept far ends that cannot protect packets by HMAC (Flash Player and its kind)
     #[arg(short = 'H', long)]
     pub allow_no_hmac: bool,
@@ -118,6 +128,13 @@ pub struct Security {
     /// cannot connect.
     #[arg(long, value_name = "LIST", default_value = "16,14,2")]
     pub dh_groups: Groups,
+
+    /// The strongest Diffie-Hellman group to use towards the destination, of those of --dh-groups
+    ///
+    /// For destinations that name a group which they cannot compute. With --legacy the relay finds that out by itself,
+    /// at the price of some seconds for each client.
+    #[arg(long, value_name = "GROUP")]
+    pub max_dh_group: Option<MaxGroup>,
 
     /// Threads for public-key work; 0 does it between packets, on the only thread
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(0..=64))]
@@ -199,6 +216,7 @@ mod tests {
         assert_eq!(relay.media.finish_margin.to_string(), "0.1");
         assert_eq!(relay.media.previous_group_margin.to_string(), "0.1");
         assert_eq!(relay.security.dh_groups.to_string(), "16,14,2");
+        assert_eq!(relay.security.max_dh_group, None);
         assert_eq!(relay.security.crypto_threads, 1);
         assert_eq!(relay.limits.max_message.0, 6 << 20);
         assert_eq!(relay.limits.max_memory.0, 8 << 20);
@@ -216,7 +234,7 @@ mod tests {
         assert_eq!(relay.listen.len(), 3);
         assert_eq!(relay.media.dscp, Dscp(46));
         assert!(relay.security.allow_no_hmac && relay.security.allow_no_sequence_numbers);
-        assert!(relay.security.ephemeral && !relay.security.static_keys);
+        assert!(relay.security.ephemeral && !relay.security.static_keys && !relay.security.legacy);
         assert_eq!(relay.verbosity.level(), "debug");
     }
 

@@ -37,25 +37,27 @@ pub struct ListenUrl {
     pub scheme: Scheme,
     /// The address and port to bind.
     pub address: SocketAddr,
+    /// What `?legacy=` says, if it is there: whether peers of the installed base may come.
+    pub legacy: Option<bool>,
 }
 
 impl FromStr for ListenUrl {
     type Err = UrlError;
 
     fn from_str(url: &str) -> Result<Self, UrlError> {
-        let Parts { scheme, host, port } = Parts::parse(url)?;
+        let Parts { scheme, host, port, legacy } = Parts::parse(url)?;
         let ip = match host {
             Host::Ip(ip) => ip,
             Host::Name("") => return Err(UrlError::NoListenAddress { scheme }),
             Host::Name(name) => return Err(UrlError::ListenName { scheme, name: name.to_owned() }),
         };
-        Ok(Self { scheme, address: SocketAddr::new(ip, port.unwrap_or(DEFAULT_PORT)) })
+        Ok(Self { scheme, address: SocketAddr::new(ip, port.unwrap_or(DEFAULT_PORT)), legacy })
     }
 }
 
 impl fmt::Display for ListenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.address)
+        write!(f, "{}://{}{}", self.scheme, self.address, setting(self.legacy))
     }
 }
 
@@ -68,13 +70,15 @@ pub struct ToUrl {
     pub host: String,
     /// The port, never 0.
     pub port: u16,
+    /// What `?legacy=` says, if it is there: whether the destination may be of the installed base.
+    pub legacy: Option<bool>,
 }
 
 impl FromStr for ToUrl {
     type Err = UrlError;
 
     fn from_str(url: &str) -> Result<Self, UrlError> {
-        let Parts { scheme, host, port } = Parts::parse(url)?;
+        let Parts { scheme, host, port, legacy } = Parts::parse(url)?;
         let host = match host {
             Host::Ip(ip) => ip.to_string(),
             Host::Name("") => return Err(UrlError::NoDestination { scheme }),
@@ -82,16 +86,25 @@ impl FromStr for ToUrl {
         };
         match port.unwrap_or(DEFAULT_PORT) {
             0 => Err(UrlError::DestinationPort),
-            port => Ok(Self { scheme, host, port }),
+            port => Ok(Self { scheme, host, port, legacy }),
         }
     }
 }
 
 impl fmt::Display for ToUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scheme, host, port } = self;
+        let Self { scheme, host, port, legacy } = self;
         let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(f, "{scheme}://{open}{host}{close}:{port}")
+        write!(f, "{scheme}://{open}{host}{close}:{port}{}", setting(*legacy))
+    }
+}
+
+/// What stands behind the address.
+const fn setting(legacy: Option<bool>) -> &'static str {
+    match legacy {
+        Some(true) => "?legacy=1",
+        Some(false) => "?legacy=0",
+        None => "",
     }
 }
 
@@ -99,6 +112,7 @@ struct Parts<'a> {
     scheme: Scheme,
     host: Host<'a>,
     port: Option<u16>,
+    legacy: Option<bool>,
 }
 
 enum Host<'a> {
@@ -117,15 +131,21 @@ impl<'a> Parts<'a> {
             "rtmps" => return Err(UrlError::Rtmps),
             _ => return Err(UrlError::Scheme { scheme: scheme.to_owned() }),
         };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if let Some(at) = rest.find(['/', '?', '#']) {
-            return Err(UrlError::Path { path: rest[at..].to_owned() });
-        }
+        let (rest, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let query = after.strip_prefix('/').unwrap_or(after);
+        let legacy = match (query, scheme) {
+            ("", _) => None,
+            ("?legacy=1", Scheme::Rtmfp) => Some(true),
+            ("?legacy=0", Scheme::Rtmfp) => Some(false),
+            ("?legacy=1" | "?legacy=0", _) => return Err(UrlError::LegacyRtmp),
+            _ if query.starts_with('?') => return Err(UrlError::Setting { text: query.to_owned() }),
+            _ => return Err(UrlError::Path { path: after.to_owned() }),
+        };
         if rest.contains('@') {
             return Err(UrlError::UserInfo);
         }
         let (host, port) = split_host(rest)?;
-        Ok(Self { scheme, host, port: port.map(parse_port).transpose()? })
+        Ok(Self { scheme, host, port: port.map(parse_port).transpose()?, legacy })
     }
 }
 
@@ -201,6 +221,15 @@ pub enum UrlError {
         /// What follows.
         path: String,
     },
+    /// A query that is no setting.
+    #[error("there is no setting {text:?}: behind the address only ?legacy=1 or ?legacy=0 can stand")]
+    Setting {
+        /// What was given.
+        text: String,
+    },
+    /// `?legacy=` where RTMP is spoken.
+    #[error("remove ?legacy=: it is for rtmfp:// only, old programs need nothing special over RTMP")]
+    LegacyRtmp,
     /// `user@`.
     #[error("remove what is before the @: a user name or password does not belong here")]
     UserInfo,

@@ -170,8 +170,7 @@ impl FromStr for Groups {
     fn from_str(text: &str) -> Result<Self, GroupsError> {
         let mut groups = Vec::new();
         for number in text.split(',') {
-            let group = number.trim().parse().ok().and_then(Group::from_id);
-            let group = group.ok_or_else(|| GroupsError::Unknown { number: number.to_owned() })?;
+            let group = group(number)?;
             if groups.contains(&group) {
                 return Err(GroupsError::Twice { number: group.id() });
             }
@@ -188,6 +187,23 @@ impl fmt::Display for Groups {
         }
         Ok(())
     }
+}
+
+/// One Diffie-Hellman group, such as `14`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MaxGroup(pub Group);
+
+impl FromStr for MaxGroup {
+    type Err = GroupsError;
+
+    fn from_str(text: &str) -> Result<Self, GroupsError> {
+        group(text).map(Self)
+    }
+}
+
+fn group(number: &str) -> Result<Group, GroupsError> {
+    let group = number.trim().parse().ok().and_then(Group::from_id);
+    group.ok_or_else(|| GroupsError::Unknown { number: number.to_owned() })
 }
 
 /// Why something is no list of groups.

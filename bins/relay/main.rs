@@ -30,7 +30,8 @@ fn relay(options: Relay) -> Result<(), String> {
     let Relay { listen, to, media, security, limits, verbosity, .. } = options;
     let mut seed = [0; 32];
     program::randomness(&mut seed)?;
-    let mut config = RelayConfig::new(listen.into_iter().map(listener).collect(), destination(to), seed);
+    let listen = listen.into_iter().map(|url| listener(url, security.legacy)).collect();
+    let mut config = RelayConfig::new(listen, destination(to, security.legacy), seed);
     set_media(&mut config, media);
     set_limits(&mut config, limits);
     let crypto_threads = security.crypto_threads.into();
@@ -44,12 +45,14 @@ fn relay(options: Relay) -> Result<(), String> {
     Ok(())
 }
 
-fn listener(url: ListenUrl) -> Listen {
-    Listen { protocol: protocol(url.scheme), address: url.address }
+/// What a URL says of old programs goes before what is said for all.
+fn listener(url: ListenUrl, legacy: bool) -> Listen {
+    Listen { protocol: protocol(url.scheme), address: url.address, legacy: url.legacy.unwrap_or(legacy) }
 }
 
-fn destination(url: ToUrl) -> Destination {
-    Destination { protocol: protocol(url.scheme), host: url.host, port: url.port }
+fn destination(url: ToUrl, legacy: bool) -> Destination {
+    let ToUrl { scheme, host, port, legacy: own } = url;
+    Destination { protocol: protocol(scheme), host, port, legacy: own.unwrap_or(legacy) }
 }
 
 const fn protocol(scheme: Scheme) -> Protocol {

@@ -1,31 +1,38 @@
 //! Cryptography for the relay's endpoints.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 use rtmfp::crypto::Profile;
 use rtmfp_cli::Security;
-use rtmfp_flash::{FlashConfig, FlashProfile, Group, KeyLog, KeySource, Policy, StaticKeys};
-use rtmfp_service::Profiles;
+use rtmfp_flash::{Ancillary, FlashConfig, FlashProfile, Group, KeyLog, KeySource, Policy, StaticKeys};
+use rtmfp_service::{Destination, Listen, Profiles};
 
 use crate::key_log;
 
 /// Makes profiles as the command line wants them.
 pub(crate) struct FlashProfiles {
-    groups: Vec<Group>,
-    /// Made once, for all endpoints that have static keys.
-    keys: Option<Arc<StaticKeys>>,
-    static_listeners: bool,
-    static_outgoing: bool,
-    policy: Policy,
+    listeners: Pair,
+    outgoing: Pair,
     key_log: Option<KeyLog>,
+}
+
+/// What is common to the profiles of all listeners, or of all outgoing connections.
+struct Pair {
+    modern: Common,
+    /// For those that may be of the installed base.
+    legacy: Common,
+}
+
+#[derive(Clone)]
+struct Common {
+    keys: KeySource,
+    policy: Policy,
 }
 
 impl FlashProfiles {
     pub(crate) fn new(security: Security) -> Result<Self, String> {
-        let groups = security.dh_groups.0;
         let mut policy = Policy::default();
         if security.allow_no_hmac {
             policy = policy.allow_no_hmac();
@@ -33,42 +40,68 @@ impl FlashProfiles {
         if security.allow_no_sequence_numbers {
             policy = policy.allow_no_sequence_numbers();
         }
-        let (static_listeners, static_outgoing) = (security.static_keys, !security.ephemeral);
-        let keys = if static_listeners || static_outgoing {
-            let generate = |random: &mut dyn FnMut(&mut [u8])| StaticKeys::generate(&groups, random);
-            let keys = with_randomness(generate)?.map_err(|error| error.to_string())?;
-            Some(Arc::new(keys))
-        } else {
-            None
-        };
+        let groups = security.dh_groups.0;
+        let mut outgoing = groups.clone();
+        if let Some(most) = security.max_dh_group {
+            outgoing.retain(|group| *group <= most.0);
+            if outgoing.is_empty() {
+                return Err(format!(
+                    "--max-dh-group {0}: none of --dh-groups is group {0} or weaker",
+                    most.0
+                ));
+            }
+        }
+        let listeners = Pair::new(groups, security.static_keys, policy)?;
+        let outgoing = Pair::new(outgoing, !security.ephemeral, policy)?;
         let key_log = security.key_log_file.as_deref().map(key_log::open).transpose()?;
-        Ok(Self { groups, keys, static_listeners, static_outgoing, policy, key_log })
+        Ok(Self { listeners, outgoing, key_log })
     }
 
-    fn make(&self, config: FlashConfig, is_static: bool) -> Result<Box<dyn Profile>, String> {
-        let keys = match &self.keys {
-            // So that each client has a fingerprint of its own: there are peers that take one session of each.
-            Some(keys) if is_static => KeySource::Static { keys: Arc::clone(keys), extra_randomness: true },
-            _ => KeySource::Ephemeral { groups: self.groups.clone() },
-        };
-        let mut config = config;
-        config.keys = keys;
-        config.policy = self.policy;
+    fn make(&self, ancillary: Ancillary, common: &Common) -> Result<Box<dyn Profile>, String> {
+        let mut config = FlashConfig::server();
+        config.ancillary = ancillary;
+        config.keys = common.keys.clone();
+        config.policy = common.policy;
         config.key_log = self.key_log.clone();
         let profile = with_randomness(|random| FlashProfile::new(config, random))?;
         Ok(Box::new(profile.map_err(|error| error.to_string())?))
     }
 }
 
-impl Profiles for FlashProfiles {
-    fn listener(&mut self, _address: SocketAddr) -> Result<Box<dyn Profile>, String> {
-        self.make(FlashConfig::server(), self.static_listeners)
+impl Pair {
+    fn new(groups: Vec<Group>, is_static: bool, policy: Policy) -> Result<Self, String> {
+        let mut legacy_groups = groups.clone();
+        // In the last place: who knows another one uses that.
+        if !groups.contains(&Group::Modp1024) {
+            legacy_groups.push(Group::Modp1024);
+        }
+        let legacy = Common { keys: key_source(legacy_groups, is_static)?, policy: Policy::legacy() };
+        Ok(Self { modern: Common { keys: key_source(groups, is_static)?, policy }, legacy })
     }
 
-    fn outgoing(&mut self) -> Result<Box<dyn Profile>, String> {
-        let mut config = FlashConfig::server();
-        config.ancillary = rtmfp_flash::Ancillary::Refused;
-        self.make(config, self.static_outgoing)
+    const fn of(&self, legacy: bool) -> &Common {
+        if legacy { &self.legacy } else { &self.modern }
+    }
+}
+
+/// Static keys are made once, for all endpoints that have such.
+fn key_source(groups: Vec<Group>, is_static: bool) -> Result<KeySource, String> {
+    if !is_static {
+        return Ok(KeySource::Ephemeral { groups });
+    }
+    let keys = with_randomness(|random| StaticKeys::generate(&groups, random))?;
+    let keys = Arc::new(keys.map_err(|error| error.to_string())?);
+    // Each client has a fingerprint of its own: there are peers that take one session of each.
+    Ok(KeySource::Static { keys, extra_randomness: true })
+}
+
+impl Profiles for FlashProfiles {
+    fn listener(&mut self, listen: &Listen) -> Result<Box<dyn Profile>, String> {
+        self.make(Ancillary::Accepted, self.listeners.of(listen.legacy))
+    }
+
+    fn outgoing(&mut self, to: &Destination) -> Result<Box<dyn Profile>, String> {
+        self.make(Ancillary::Refused, self.outgoing.of(to.legacy))
     }
 }
 

@@ -15,6 +15,8 @@ fn addresses_to_listen_on_are_read() {
         ("rtmfp://0.0.0.0", "rtmfp://0.0.0.0:1935"),
         ("RTMFP://[::]:0", "rtmfp://[::]:0"),
         ("rtmp://[::1]/", "rtmp://[::1]:1935"),
+        ("rtmfp://0.0.0.0?legacy=1", "rtmfp://0.0.0.0:1935?legacy=1"),
+        ("rtmfp://[::1]:7/?legacy=0", "rtmfp://[::1]:7?legacy=0"),
     ] {
         assert_eq!(listen(given).as_deref(), Ok(read), "{given}");
     }
@@ -31,6 +33,10 @@ fn destinations_are_read() {
         assert_eq!(to(given).as_deref(), Ok(read), "{given}");
     }
     assert_eq!("rtmp://[::1]:7".parse::<ToUrl>().unwrap().host, "::1");
+    for (given, legacy) in [("", None), ("?legacy=1", Some(true)), ("/?legacy=0", Some(false))] {
+        let url: ToUrl = format!("rtmfp://server.example{given}").parse().unwrap();
+        assert_eq!(url.legacy, legacy, "{given}");
+    }
 }
 
 #[test]
@@ -41,6 +47,12 @@ fn errors_say_what_is_wrong_and_what_to_write() {
         ("rtmps://127.0.0.1", "TLS proxy"),
         ("rtmp://127.0.0.1/live/key", "remove \"/live/key\""),
         ("rtmp://user@127.0.0.1", "before the @"),
+        ("rtmfp://127.0.0.1?legacy", "no setting \"?legacy\": behind the address only ?legacy=1"),
+        ("rtmfp://127.0.0.1/?legacy=2", "no setting"),
+        ("rtmfp://127.0.0.1?share=1", "no setting \"?share=1\""),
+        ("rtmfp://127.0.0.1?legacy=1&legacy=0", "no setting"),
+        ("rtmp://127.0.0.1?legacy=1", "for rtmfp:// only"),
+        ("rtmfp://127.0.0.1/live?legacy=1", "remove \"/live?legacy=1\""),
         ("rtmp://[::1", "closing ]"),
         ("rtmp://[::g]:1", "\"::g\" is no IPv6 address"),
         ("rtmp://::1:1935", "[::1]:1935"),

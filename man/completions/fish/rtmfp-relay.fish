@@ -6,6 +6,7 @@ complete -c rtmfp-relay -s F -l finish-margin -d 'How much longer a frame that w
 complete -c rtmfp-relay -s e -l previous-group-margin -d 'How much longer what is left of a group of pictures may take once the next key frame is there; inf: as long as without it' -r
 complete -c rtmfp-relay -s T -l dscp -d 'Mark outgoing packets for networks that tell traffic apart: 0 to 63, or a name such as AF41, EF, CS5' -r
 complete -c rtmfp-relay -l dh-groups -d 'Diffie-Hellman groups to offer, strongest first, of 16 (4096 bits), 14 (2048), 5 (1536) and 2 (1024)' -r
+complete -c rtmfp-relay -l max-dh-group -d 'The strongest Diffie-Hellman group to use towards the destination, of those of --dh-groups' -r
 complete -c rtmfp-relay -l crypto-threads -d 'Threads for public-key work; 0 does it between packets, on the only thread' -r
 complete -c rtmfp-relay -l key-log-file -d 'Append the keys of all sessions to this file, by which captures of them can be read: for debugging only' -r -F
 complete -c rtmfp-relay -l max-clients -d 'Clients at a time; more are turned away' -r
@@ -17,6 +18,7 @@ complete -c rtmfp-relay -l handshake-timeout -d 'Close a client whose handshake 
 complete -c rtmfp-relay -l connect-timeout -d 'Close a client that has sent no connect so long after its handshake' -r
 complete -c rtmfp-relay -s v -l verbose -d 'Log more: -v what happens to each client, -vv details, -vvv everything'
 complete -c rtmfp-relay -l version -d 'Print the version'
+complete -c rtmfp-relay -l legacy -d 'Get along with old programs: Flash Player, AIR, librtmfp, MonaServer and their kind'
 complete -c rtmfp-relay -s H -l allow-no-hmac -d 'Accept far ends that cannot protect packets by HMAC (Flash Player and its kind)'
 complete -c rtmfp-relay -s S -l allow-no-sequence-numbers -d 'Accept far ends that cannot number their packets against replay (Flash Player and its kind)'
 complete -c rtmfp-relay -s x -l ephemeral -d 'Use new keys for each outgoing session, not a pair that is made once at the start'

@@ -30,6 +30,9 @@ pub struct Listen {
     pub protocol: Protocol,
     /// The address to bind; port 0 is any free one.
     pub address: SocketAddr,
+    /// Whether peers of the installed base may come, at the price of what protects their sessions. Others lose
+    /// nothing by it.
+    pub legacy: bool,
 }
 
 /// Where clients are relayed to. Shown as `rtmfp://relay.example:1935` or `rtmp://[2001:db8::1]:1936`.
@@ -41,6 +44,8 @@ pub struct Destination {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Whether it may be of the installed base, as [`Listen::legacy`].
+    pub legacy: bool,
 }
 
 impl fmt::Display for Listen {
@@ -137,11 +142,11 @@ pub trait Profiles: 'static {
     ///
     /// # Errors
     /// Why there is none; the relay ends.
-    fn listener(&mut self, address: SocketAddr) -> Result<Box<dyn Profile>, String>;
+    fn listener(&mut self, listen: &Listen) -> Result<Box<dyn Profile>, String>;
 
-    /// That of an endpoint by which one client is relayed. Its certificate has to be unique.
+    /// That of an endpoint by which one client is relayed to a destination. Its certificate has to be unique.
     ///
     /// # Errors
     /// Why there is none; the client is told that its connection failed.
-    fn outgoing(&mut self) -> Result<Box<dyn Profile>, String>;
+    fn outgoing(&mut self, to: &Destination) -> Result<Box<dyn Profile>, String>;
 }

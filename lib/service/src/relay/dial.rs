@@ -112,7 +112,7 @@ impl Dial {
 
     /// An endpoint of the client's own, with a socket for each address family that is needed.
     fn open_rtmfp(&self, shared: &mut Shared, now: Time, addresses: Vec<SocketAddr>) -> Outcome {
-        let profile = match shared.profiles.outgoing() {
+        let profile = match shared.profiles.outgoing(&shared.config.to) {
             Ok(profile) => profile,
             Err(error) => return Outcome::Failed(error),
         };

@@ -44,7 +44,7 @@ impl Listeners {
                     shared.actions.push_back(Action::Listen { listener, address });
                 }
                 Protocol::Rtmfp => {
-                    let profile = shared.profiles.listener(address);
+                    let profile = shared.profiles.listener(&listener.listen);
                     let profile =
                         profile.map_err(|error| format!("cannot listen on {}: {error}", listener.listen))?;
                     let endpoint = Endpoint::new(shared.endpoint_config(false), profile, shared.seed(), now);
@@ -66,14 +66,14 @@ impl Listeners {
     }
 
     pub(super) fn udp_ready(&self, shared: &mut Shared, endpoint: EndpointId, local: SocketAddr) {
-        if self.of_endpoint(endpoint).is_some() {
-            announce(shared, Protocol::Rtmfp, local);
+        if let Some(listen) = self.of_endpoint(endpoint) {
+            announce(shared, listen, local);
         }
     }
 
     pub(super) fn tcp_ready(&self, shared: &mut Shared, listener: ListenerId, local: SocketAddr) {
-        if self.of_listener(listener).is_some() {
-            announce(shared, Protocol::Rtmp, local);
+        if let Some(listen) = self.of_listener(listener) {
+            announce(shared, listen, local);
         }
     }
 
@@ -107,7 +107,7 @@ impl Listeners {
     }
 }
 
-fn announce(shared: &mut Shared, protocol: Protocol, local: SocketAddr) {
-    let listen = Listen { protocol, address: local };
+fn announce(shared: &mut Shared, listen: Listen, local: SocketAddr) {
+    let listen = Listen { address: local, ..listen };
     shared.actions.push_back(Action::Announce(format!("listening on {listen}")));
 }

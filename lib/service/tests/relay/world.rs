@@ -24,11 +24,11 @@ impl Plain {
 }
 
 impl Profiles for Plain {
-    fn listener(&mut self, _address: SocketAddr) -> Result<Box<dyn Profile>, String> {
+    fn listener(&mut self, _listen: &Listen) -> Result<Box<dyn Profile>, String> {
         Ok(Box::new(PlainProfile::new(listener_name())))
     }
 
-    fn outgoing(&mut self) -> Result<Box<dyn Profile>, String> {
+    fn outgoing(&mut self, _to: &Destination) -> Result<Box<dyn Profile>, String> {
         self.count += 1;
         Ok(Box::new(PlainProfile::new(format!("{} {}", self.name, self.count))))
     }
@@ -54,7 +54,7 @@ pub(crate) fn config(seed: u64, listen: &str, to: &str) -> RelayConfig {
     bytes[..8].copy_from_slice(&seed.to_be_bytes());
     bytes[8] = listen.bytes().map(u64::from).sum::<u64>() as u8;
     let (protocol, address) = split(listen);
-    let listen = Listen { protocol, address: address.parse().expect("an address with port") };
+    let listen = Listen { protocol, address: address.parse().expect("an address with port"), legacy: false };
     RelayConfig::new(vec![listen], destination(to), bytes)
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn config(seed: u64, listen: &str, to: &str) -> RelayConfig {
 pub(crate) fn destination(url: &str) -> Destination {
     let (protocol, rest) = split(url);
     let (host, port) = rest.split_once(':').unwrap_or((rest, "1935"));
-    Destination { protocol, host: host.to_owned(), port: port.parse().expect("a port") }
+    Destination { protocol, host: host.to_owned(), port: port.parse().expect("a port"), legacy: false }
 }
 
 fn split(url: &str) -> (Protocol, &str) {

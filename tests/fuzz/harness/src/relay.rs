@@ -67,11 +67,11 @@ fn epd() -> Vec<u8> {
 struct Plain;
 
 impl Profiles for Plain {
-    fn listener(&mut self, _address: SocketAddr) -> Result<Box<dyn Profile>, String> {
+    fn listener(&mut self, _listen: &Listen) -> Result<Box<dyn Profile>, String> {
         Ok(Box::new(PlainProfile::new(epd())))
     }
 
-    fn outgoing(&mut self) -> Result<Box<dyn Profile>, String> {
+    fn outgoing(&mut self, _to: &Destination) -> Result<Box<dyn Profile>, String> {
         Ok(Box::new(PlainProfile::new("relay")))
     }
 }
@@ -88,9 +88,13 @@ impl World {
         for (number, hop) in hops.windows(2).enumerate() {
             let last = FIRST_RELAY + number as u8;
             let next = if number + 2 == hops.len() { SERVER } else { last + 1 };
-            let listen = Listen { protocol: protocol(hop[0]), address: at(last) };
-            let to =
-                Destination { protocol: protocol(hop[1]), host: ip(next).to_string(), port: at(next).port() };
+            let listen = Listen { protocol: protocol(hop[0]), address: at(last), legacy: false };
+            let to = Destination {
+                protocol: protocol(hop[1]),
+                host: ip(next).to_string(),
+                port: at(next).port(),
+                legacy: false,
+            };
             let config = RelayConfig::new(vec![listen], to, [last; 32]);
             let relay = Relay::new(config, Box::new(Plain));
             relays.push(network.add_host("relay", &[ip(last)], Box::new(relay)));
