@@ -53,7 +53,7 @@ impl Default for Backend {
 
 /// What a backend offers. It is asked for objects that live as long as a session, so that a packet costs no
 /// more than a virtual call for each of them.
-pub(crate) trait Library {
+pub(crate) trait Library: Sync {
     /// SHA-256.
     fn sha256(&self, bytes: &[u8]) -> [u8; 32];
 

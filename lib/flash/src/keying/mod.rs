@@ -4,7 +4,6 @@ mod component;
 mod key_pair;
 mod negotiation;
 
-use core::any::Any;
 use std::sync::Arc;
 
 use rtmfp::crypto::{
@@ -175,7 +174,7 @@ impl Initiator {
         let library = self.backend.library();
         let keys = Keys::derive(&secret, &self.component, responder_component, library);
         let log = LogEntry { end: "initiator", initiator_component: &self.component };
-        session_keys(&keys, &agreed, self.log.then_some(&log), library)
+        Ok(session_keys(keys, agreed, self.log.then_some(&log), library))
     }
 }
 
@@ -242,17 +241,16 @@ impl Responder {
         let library = self.backend.library();
         let keys = Keys::derive(&secret, &component, &self.initiator_component, library);
         let log = LogEntry { end: "responder", initiator_component: &self.initiator_component };
-        let keys = session_keys(&keys, &self.agreed, self.log.then_some(&log), library)?;
+        let keys = session_keys(keys, self.agreed, self.log.then_some(&log), library);
         Ok(ResponderAnswer { component, keys })
     }
 }
 
 fn session_keys(
-    keys: &Keys,
-    agreed: &Agreed,
+    keys: Keys,
+    agreed: Agreed,
     log: Option<&LogEntry<'_>>,
-    library: &dyn Library,
-) -> Result<SessionKeys, KeyingError> {
-    let session: Box<dyn Any + Send> = Box::new(Session::new(keys, agreed, log, library)?);
-    Ok(SessionKeys(session))
+    library: &'static dyn Library,
+) -> SessionKeys {
+    SessionKeys(Box::new(Session::new(keys, agreed, log, library)))
 }

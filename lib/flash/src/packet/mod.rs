@@ -14,6 +14,41 @@ use self::checksum::{CHECKSUM, checksum};
 pub(crate) use self::window::ReplayWindow;
 use crate::backend::{BLOCK, Cipher, Hmac};
 
+/// How the packets of one direction of a session are laid out.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// How much of the HMAC follows the packet; `None` where the checksum lies before it.
+    pub(crate) hmac_length: Option<u8>,
+    /// The next sequence number, where they are used.
+    pub(crate) next: Option<u64>,
+}
+
+impl Layout {
+    fn tail_len(&self) -> usize {
+        self.hmac_length.map_or(0, usize::from)
+    }
+
+    /// How many bytes lie before the clear packet.
+    pub(crate) fn front_len(&self) -> usize {
+        self.front_of(self.next.unwrap_or_default())
+    }
+
+    fn front_of(&self, sequence: u64) -> usize {
+        let checksum = if self.hmac_length.is_none() { CHECKSUM } else { 0 };
+        self.next.map_or(checksum, |_| vlu::len(sequence).saturating_add(checksum))
+    }
+
+    pub(crate) fn reserve(&mut self, clear_len: usize) -> Room {
+        let front = self.front_len();
+        let encrypted = front.saturating_add(clear_len).next_multiple_of(BLOCK);
+        let sealed_len = encrypted.saturating_add(self.tail_len());
+        let sequence = self.next.unwrap_or_default();
+        // 2^64 packets are never sent; but a number must not be used again.
+        self.next = self.next.map(|next| next.saturating_add(1));
+        Room { front, sealed_len, sequence }
+    }
+}
+
 /// A truncated HMAC.
 pub(crate) struct Mac {
     pub(crate) hmac: Box<dyn Hmac>,
@@ -30,51 +65,35 @@ impl Mac {
 pub(crate) struct Sender {
     pub(crate) cipher: Box<dyn Cipher>,
     /// `None` for the checksum.
-    pub(crate) mac: Option<Mac>,
-    /// The next sequence number, where they are used.
-    pub(crate) next: Option<u64>,
+    pub(crate) hmac: Option<Box<dyn Hmac>>,
 }
 
 impl Sender {
-    /// How many bytes lie before the clear packet.
-    pub(crate) fn front_len(&self) -> usize {
-        self.front_of(self.next.unwrap_or_default())
-    }
-
-    fn front_of(&self, sequence: u64) -> usize {
-        let checksum = if self.mac.is_none() { CHECKSUM } else { 0 };
-        self.next.map_or(checksum, |_| vlu::len(sequence).saturating_add(checksum))
-    }
-
-    pub(crate) fn reserve(&mut self, clear_len: usize) -> Room {
-        let front = self.front_len();
-        let encrypted = front.saturating_add(clear_len).next_multiple_of(BLOCK);
-        let sealed_len = encrypted.saturating_add(Mac::len(self.mac.as_ref()));
-        let sequence = self.next.unwrap_or_default();
-        // 2^64 packets are never sent; but a number must not be used again.
-        self.next = self.next.map(|next| next.saturating_add(1));
-        Room { front, sealed_len, sequence }
-    }
-
-    /// Seals the packet at the beginning of the buffer in place. `None` when the room is none of `reserve`'s.
-    pub(crate) fn seal(&mut self, buffer: &mut [u8], room: &Room, clear_len: usize) -> Option<()> {
-        let encrypted = room.sealed_len.checked_sub(Mac::len(self.mac.as_ref()))?;
+    /// Seals the packet at the beginning of the buffer in place. `None` when the room is none of the layout's.
+    pub(crate) fn seal(
+        &mut self,
+        layout: &Layout,
+        buffer: &mut [u8],
+        room: &Room,
+        clear_len: usize,
+    ) -> Option<()> {
+        let encrypted = room.sealed_len.checked_sub(layout.tail_len())?;
         let plain = buffer.get_mut(..encrypted)?;
-        if !encrypted.is_multiple_of(BLOCK) || room.front != self.front_of(room.sequence) {
+        if !encrypted.is_multiple_of(BLOCK) || room.front != layout.front_of(room.sequence) {
             return None;
         }
         plain.get_mut(room.front.checked_add(clear_len)?..)?.fill(PADDING);
         let (front, checked) = plain.split_at_mut_checked(room.front)?;
-        if self.next.is_some() {
+        if layout.next.is_some() {
             write_vlu(front.get_mut(..vlu::len(room.sequence))?, room.sequence);
         }
-        if self.mac.is_none() {
+        if self.hmac.is_none() {
             front.last_chunk_mut()?.clone_from(&checksum(checked));
         }
         self.cipher.apply(buffer, encrypted).ok()?;
-        if let Some(mac) = &self.mac {
+        if let Some(hmac) = &self.hmac {
             let (packet, tail) = buffer.get_mut(..room.sealed_len)?.split_at_mut(encrypted);
-            tail.copy_from_slice(mac.hmac.of(&[packet]).get(..tail.len())?);
+            tail.copy_from_slice(hmac.of(&[packet]).get(..tail.len())?);
         }
         Some(())
     }

@@ -155,7 +155,7 @@ impl Profile for FlashProfile {
     /// When the keys are another profile's.
     fn install(&mut self, keys: SessionKeys) -> KeyId {
         let mut session = keys.0.downcast::<Session>().expect("keys of this profile");
-        if let (Some(log), Some(line)) = (&self.key_log, session.log_line.take()) {
+        if let (Some(log), Some(line)) = (&self.key_log, session.take_log_line()) {
             log(&line);
         }
         self.sessions.insert(*session)
@@ -168,21 +168,17 @@ impl Profile for FlashProfile {
     fn key_info(&self, key: KeyId) -> Option<KeyInfo> {
         let session = self.session(key)?;
         let nonce = |nonce: &[u8; 32]| if key == DEFAULT_KEY { Vec::new() } else { nonce.to_vec() }.into();
-        Some(KeyInfo {
-            near_nonce: nonce(&session.near_nonce),
-            far_nonce: nonce(&session.far_nonce),
-            authenticated: session.receiver.mac.is_some(),
-            sequenced: session.receiver.window.is_some(),
-        })
+        let ((near, far), (authenticated, sequenced)) = (session.nonces(), session.demands());
+        Some(KeyInfo { near_nonce: nonce(near), far_nonce: nonce(far), authenticated, sequenced })
     }
 
     fn front_len(&self, key: KeyId) -> usize {
-        self.session(key).map_or(0, |session| session.sender.front_len())
+        self.session(key).map_or(0, |session| session.layout.front_len())
     }
 
     fn reserve(&mut self, key: KeyId, clear_len: usize) -> Room {
         match self.session_mut(key) {
-            Some(session) => session.sender.reserve(clear_len),
+            Some(session) => session.layout.reserve(clear_len),
             None => Room { front: 0, sealed_len: clear_len, sequence: 0 },
         }
     }
@@ -190,8 +186,7 @@ impl Profile for FlashProfile {
     fn seal(&mut self, buffer: &mut [u8], packets: &mut [Sealing]) {
         for Sealing { key, room, clear_len, start } in packets {
             let Some(buffer) = buffer.get_mut(*start..) else { continue };
-            let sealed =
-                self.session_mut(*key).and_then(|session| session.sender.seal(buffer, room, *clear_len));
+            let sealed = self.session_mut(*key).and_then(|session| session.seal(buffer, room, *clear_len));
             if sealed.is_none() {
                 buffer.iter_mut().take(room.sealed_len).for_each(|byte| *byte = 0);
             }
@@ -199,7 +194,7 @@ impl Profile for FlashProfile {
     }
 
     fn open(&mut self, key: KeyId, packet: &mut [u8]) -> Result<Range<usize>, OpenError> {
-        self.session_mut(key).ok_or(OpenError::UnknownKey)?.receiver.open(packet)
+        self.session_mut(key).ok_or(OpenError::UnknownKey)?.open(packet)
     }
 }
 

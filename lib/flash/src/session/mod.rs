@@ -1,22 +1,46 @@
 //! The keys of a session (RFC 7425 sections 4.6.3 to 4.6.5).
 
 use core::fmt::Write;
+use core::ops::Range;
 
+use rtmfp::crypto::{OpenError, Room};
 use zeroize::Zeroizing;
 
 use crate::backend::{BLOCK, Failure, Library};
 use crate::fingerprint::Hex;
 use crate::keying::{Agreed, Protection};
-use crate::packet::{Mac, Receiver, ReplayWindow, Sender};
+use crate::packet::{Layout, Mac, Receiver, ReplayWindow, Sender};
 
-/// Keys in use.
+/// The keys of a session.
 pub(crate) struct Session {
+    /// How its packets are sealed.
+    pub(crate) layout: Layout,
+    pub(crate) state: State,
+}
+
+/// Whether they are at work. What the library holds for keys is several times as long as they are, and whoever has a
+/// cookie can have keys made: they are put to work when somebody shows that he has them, too.
+pub(crate) enum State {
+    /// No authentic packet has come.
+    Idle(Box<Idle>),
+    Working(Box<Working>),
+}
+
+/// Keys that nobody is known to have.
+pub(crate) struct Idle {
+    keys: Keys,
+    agreed: Agreed,
+    library: &'static dyn Library,
+    /// For the key log, until the keys are taken into use.
+    log_line: Option<Zeroizing<String>>,
+}
+
+/// Keys at work.
+pub(crate) struct Working {
     pub(crate) sender: Sender,
     pub(crate) receiver: Receiver,
-    pub(crate) near_nonce: Secret,
-    pub(crate) far_nonce: Secret,
-    /// For the key log, until the keys are taken into use.
-    pub(crate) log_line: Option<Zeroizing<String>>,
+    near_nonce: Secret,
+    far_nonce: Secret,
 }
 
 pub(crate) type Secret = Zeroizing<[u8; 32]>;
@@ -25,39 +49,96 @@ impl Session {
     /// The Default Session Key (RFC 7425 section 4.2).
     pub(crate) fn of_startup(library: &dyn Library) -> Result<Self, Failure> {
         const KEY: &[u8; BLOCK] = b"Adobe Systems 02";
-        Ok(Self {
-            sender: Sender { cipher: library.encryptor(KEY)?, mac: None, next: None },
+        let working = Working {
+            sender: Sender { cipher: library.encryptor(KEY)?, hmac: None },
             receiver: Receiver { cipher: library.decryptor(KEY)?, mac: None, window: None },
             near_nonce: Secret::default(),
             far_nonce: Secret::default(),
-            log_line: None,
-        })
+        };
+        let layout = Layout { hmac_length: None, next: None };
+        Ok(Self { layout, state: State::Working(Box::new(working)) })
     }
 
-    /// Puts the keys to work; `log` is the end of the session that writes them into the key log.
+    /// Keys that wait for the first authentic packet; `log` is the end of the session that writes them into the key
+    /// log.
     pub(crate) fn new(
-        keys: &Keys,
-        agreed: &Agreed,
+        keys: Keys,
+        agreed: Agreed,
         log: Option<&LogEntry<'_>>,
-        library: &dyn Library,
-    ) -> Result<Self, Failure> {
-        let mac = |key: &Secret, protection: Protection| {
-            protection.hmac_length.map(|len| Mac { hmac: library.hmac(&key[..]), len })
+        library: &'static dyn Library,
+    ) -> Self {
+        let layout = Layout { hmac_length: agreed.send.hmac_length, next: agreed.send.sequence.then_some(0) };
+        let log_line = log.map(|log| log.line(&keys, &agreed, library));
+        Self { layout, state: State::Idle(Box::new(Idle { keys, agreed, library, log_line })) }
+    }
+
+    /// The line for the key log, once.
+    pub(crate) fn take_log_line(&mut self) -> Option<Zeroizing<String>> {
+        match &mut self.state {
+            State::Idle(idle) => idle.log_line.take(),
+            State::Working(_) => None,
+        }
+    }
+
+    /// The near end's nonce and the far end's.
+    pub(crate) fn nonces(&self) -> (&Secret, &Secret) {
+        match &self.state {
+            State::Idle(idle) => (&idle.keys.near_nonce, &idle.keys.far_nonce),
+            State::Working(working) => (&working.near_nonce, &working.far_nonce),
+        }
+    }
+
+    /// Whether received packets carry an HMAC, and whether they carry sequence numbers.
+    pub(crate) fn demands(&self) -> (bool, bool) {
+        match &self.state {
+            State::Idle(idle) => (idle.agreed.receive.hmac_length.is_some(), idle.agreed.receive.sequence),
+            State::Working(working) => (working.receiver.mac.is_some(), working.receiver.window.is_some()),
+        }
+    }
+
+    /// Seals the packet at the beginning of the buffer in place. `None` when the room is none of this session's.
+    pub(crate) fn seal(&mut self, buffer: &mut [u8], room: &Room, clear_len: usize) -> Option<()> {
+        match &mut self.state {
+            State::Working(working) => working.sender.seal(&self.layout, buffer, room, clear_len),
+            // There is little to say to a far end that was not heard yet.
+            State::Idle(idle) => idle.sender().ok()?.seal(&self.layout, buffer, room, clear_len),
+        }
+    }
+
+    /// Opens a packet in place; answers where the clear packet is.
+    pub(crate) fn open(&mut self, packet: &mut [u8]) -> Result<Range<usize>, OpenError> {
+        let idle = match &mut self.state {
+            State::Working(working) => return working.receiver.open(packet),
+            State::Idle(idle) => idle,
         };
-        Ok(Self {
-            sender: Sender {
-                cipher: library.encryptor(aes_key(&keys.encrypt))?,
-                mac: mac(&keys.hmac_send, agreed.send),
-                next: agreed.send.sequence.then_some(0),
-            },
-            receiver: Receiver {
-                cipher: library.decryptor(aes_key(&keys.decrypt))?,
-                mac: mac(&keys.hmac_receive, agreed.receive),
-                window: agreed.receive.sequence.then(ReplayWindow::default),
-            },
-            near_nonce: keys.near_nonce.clone(),
-            far_nonce: keys.far_nonce.clone(),
-            log_line: log.map(|log| log.line(keys, agreed, library)),
+        // The library has no reason to fail; if it does, the packet is as good as lost.
+        let lost = |_| OpenError::Malformed;
+        let mut receiver = idle.receiver().map_err(lost)?;
+        let clear = receiver.open(packet)?;
+        let working = Working {
+            sender: idle.sender().map_err(lost)?,
+            receiver,
+            near_nonce: idle.keys.near_nonce.clone(),
+            far_nonce: idle.keys.far_nonce.clone(),
+        };
+        self.state = State::Working(Box::new(working));
+        Ok(clear)
+    }
+}
+
+impl Idle {
+    fn sender(&self) -> Result<Sender, Failure> {
+        let hmac = self.agreed.send.hmac_length.map(|_| self.library.hmac(&self.keys.hmac_send[..]));
+        Ok(Sender { cipher: self.library.encryptor(aes_key(&self.keys.encrypt))?, hmac })
+    }
+
+    fn receiver(&self) -> Result<Receiver, Failure> {
+        let Protection { hmac_length, sequence } = self.agreed.receive;
+        let hmac = || self.library.hmac(&self.keys.hmac_receive[..]);
+        Ok(Receiver {
+            cipher: self.library.decryptor(aes_key(&self.keys.decrypt))?,
+            mac: hmac_length.map(|len| Mac { hmac: hmac(), len }),
+            window: sequence.then(ReplayWindow::default),
         })
     }
 }

@@ -28,19 +28,62 @@ fn sessions(hmac_length: Option<u8>, sequence: Option<u64>, backend: Backend) ->
         receive: protection,
         least_answer: false,
     };
-    let session =
-        |is_initiator| Session::new(&keys(is_initiator, backend), &agreed, None, backend.library()).unwrap();
+    let session = |is_initiator| Session::new(keys(is_initiator, backend), agreed, None, backend.library());
     let (mut initiator, responder) = (session(true), session(false));
-    initiator.sender.next = sequence;
+    initiator.layout.next = sequence;
     (initiator, responder)
 }
 
 fn seal(session: &mut Session, clear: &[u8]) -> Vec<u8> {
-    let room = session.sender.reserve(clear.len());
+    let room = session.layout.reserve(clear.len());
     let mut packet = vec![0xee; room.sealed_len];
     packet[room.front..room.front + clear.len()].copy_from_slice(clear);
-    session.sender.seal(&mut packet, &room, clear.len()).unwrap();
+    session.seal(&mut packet, &room, clear.len()).unwrap();
     packet
+}
+
+/// What seals packets, of keys that are not at work.
+fn sender(session: &Session) -> Sender {
+    match &session.state {
+        State::Idle(idle) => idle.sender().unwrap(),
+        State::Working(_) => panic!("the keys are at work"),
+    }
+}
+
+#[test]
+fn keys_go_to_work_with_the_first_authentic_packet() {
+    for backend in Backend::ALL {
+        for (hmac_length, sequence) in [(None, None), (Some(16), None), (None, Some(0)), (Some(10), Some(0))]
+        {
+            let (mut initiator, mut responder) = sessions(hmac_length, sequence, *backend);
+            let is_idle = |session: &Session| matches!(session.state, State::Idle(_));
+            let known = |session: &Session| {
+                let (near, far) = session.nonces();
+                (near.clone(), far.clone(), session.demands())
+            };
+            let before = known(&responder);
+            let mut first = seal(&mut initiator, b"first");
+            let mut damaged = first.clone();
+            damaged[3] ^= 1;
+            assert!(responder.open(&mut damaged).is_err());
+            let from_idle = seal(&mut responder, b"idle");
+            assert!(is_idle(&initiator) && is_idle(&responder));
+            let mut again = first.clone();
+            let range = responder.open(&mut first).unwrap();
+            assert!(first[range].starts_with(b"first") && !is_idle(&responder));
+            assert_eq!(known(&responder), before);
+            let repeated = responder.open(&mut again);
+            assert_eq!(repeated.err(), sequence.map(|_| OpenError::Replayed));
+            // The numbers go on.
+            for (mut packet, clear) in [(from_idle, b"idle"), (seal(&mut responder, b"work"), b"work")] {
+                let range = initiator.open(&mut packet).unwrap();
+                assert!(packet[range].starts_with(clear));
+            }
+            let mut second = seal(&mut initiator, b"second");
+            let range = responder.open(&mut second).unwrap();
+            assert!(second[range].starts_with(b"second"));
+        }
+    }
 }
 
 #[test]
@@ -126,7 +169,7 @@ fn packets_are_sealed_as_others_do_in_all_modes() {
                 unhex(expected),
                 "{hmac_length:?} {sequence:?} {backend:?}"
             );
-            let range = responder.receiver.open(&mut packet).unwrap();
+            let range = responder.open(&mut packet).unwrap();
             let (opened, padding) = packet[range].split_at(clear.len());
             assert_eq!(opened, clear);
             assert!(padding.iter().all(|byte| *byte == 0xff));
@@ -138,8 +181,8 @@ fn packets_are_sealed_as_others_do_in_all_modes() {
 fn a_room_of_another_session_seals_nothing() {
     let (mut with_hmac, _) = sessions(Some(16), Some(0), Backend::default());
     let (mut with_checksum, _) = sessions(None, None, Backend::default());
-    let room = with_hmac.sender.reserve(100);
-    assert_eq!(with_checksum.sender.seal(&mut [0; 200], &room, 100), None);
+    let room = with_hmac.layout.reserve(100);
+    assert_eq!(with_checksum.seal(&mut [0; 200], &room, 100), None);
     for (front, sealed_len, clear_len, buffer) in [
         (1, 128, 100, 127),
         (1, 128, 112, 128),
@@ -151,9 +194,9 @@ fn a_room_of_another_session_seals_nothing() {
         (0, 0, 0, 0),
     ] {
         let room = Room { front, sealed_len, sequence: 0 };
-        assert_eq!(with_hmac.sender.seal(&mut vec![0; buffer], &room, clear_len), None, "{room:?}");
+        assert_eq!(with_hmac.seal(&mut vec![0; buffer], &room, clear_len), None, "{room:?}");
     }
-    assert_eq!(with_hmac.sender.seal(&mut [0; 128], &room, 100), Some(()));
+    assert_eq!(with_hmac.seal(&mut [0; 128], &room, 100), Some(()));
 }
 
 #[test]
@@ -162,7 +205,7 @@ fn packets_of_impossible_lengths_are_malformed() {
         let (_, mut responder) = sessions(hmac_length, sequence, Backend::default());
         let tail = usize::from(hmac_length.unwrap_or(0));
         for len in 0..100 {
-            let error = responder.receiver.open(&mut vec![0; len]).unwrap_err();
+            let error = responder.open(&mut vec![0; len]).unwrap_err();
             let possible = len > tail && (len - tail).is_multiple_of(BLOCK);
             assert_eq!(error, if possible { OpenError::Forged } else { OpenError::Malformed }, "{len}");
         }
@@ -175,23 +218,23 @@ fn an_authentic_packet_without_content_is_refused() {
     // The longest form of a number fills the block.
     let mut packet = vec![0xff; 16];
     packet[15] = 0x7f;
-    initiator.sender.cipher.apply(&mut packet, 16).unwrap();
-    let tag = initiator.sender.mac.as_ref().unwrap().hmac.of(&[&packet]);
+    sender(&initiator).cipher.apply(&mut packet, 16).unwrap();
+    let tag = sender(&initiator).hmac.as_ref().unwrap().of(&[&packet]);
     packet.extend_from_slice(&tag[..16]);
-    assert_eq!(responder.receiver.open(&mut packet), Err(OpenError::Malformed));
+    assert_eq!(responder.open(&mut packet), Err(OpenError::Malformed));
     let mut packet = vec![0xff; 16];
-    initiator.sender.cipher.apply(&mut packet, 16).unwrap();
-    let tag = initiator.sender.mac.as_ref().unwrap().hmac.of(&[&packet]);
+    sender(&initiator).cipher.apply(&mut packet, 16).unwrap();
+    let tag = sender(&initiator).hmac.as_ref().unwrap().of(&[&packet]);
     packet.extend_from_slice(&tag[..16]);
-    assert_eq!(responder.receiver.open(&mut packet), Err(OpenError::Forged), "a number without an end");
+    assert_eq!(responder.open(&mut packet), Err(OpenError::Forged), "a number without an end");
 }
 
 #[test]
 fn a_sequence_number_is_never_used_twice() {
     let (mut initiator, _) = sessions(Some(16), Some(127), Backend::default());
-    assert_eq!(initiator.sender.front_len(), 1);
-    assert_eq!(initiator.sender.reserve(10), Room { front: 1, sealed_len: 32, sequence: 127 });
-    assert_eq!(initiator.sender.front_len(), 2);
-    assert_eq!(initiator.sender.reserve(14), Room { front: 2, sealed_len: 32, sequence: 128 });
-    assert_eq!(initiator.sender.reserve(15), Room { front: 2, sealed_len: 48, sequence: 129 });
+    assert_eq!(initiator.layout.front_len(), 1);
+    assert_eq!(initiator.layout.reserve(10), Room { front: 1, sealed_len: 32, sequence: 127 });
+    assert_eq!(initiator.layout.front_len(), 2);
+    assert_eq!(initiator.layout.reserve(14), Room { front: 2, sealed_len: 32, sequence: 128 });
+    assert_eq!(initiator.layout.reserve(15), Room { front: 2, sealed_len: 48, sequence: 129 });
 }

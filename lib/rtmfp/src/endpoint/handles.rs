@@ -6,6 +6,7 @@ mod introduce;
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rtmfp_base::{InterfaceId, Message, ReceiptId, Tag, Time, WriteOptions};
@@ -138,7 +139,7 @@ impl SessionRef<'_> {
     }
 
     pub(crate) fn session(&self) -> Option<&crate::session::Session> {
-        self.endpoint.sessions.get(self.id)
+        self.endpoint.sessions.get(self.id).map(|session| &**session)
     }
 
     /// What is known of it.
@@ -155,7 +156,7 @@ impl SessionRef<'_> {
             initiator: session.role == crate::session::Role::Initiator,
             srtt: session.path.srtt,
             erto: session.path.erto,
-            window: session.congestion.window(),
+            window: session.congestion.glance(|made| made.window()),
             outstanding: session.flight.outstanding,
             max_packet: session.mtu.size(),
             keys: self.endpoint.profile.key_info(session.key),
@@ -165,8 +166,9 @@ impl SessionRef<'_> {
     /// Changes its settings; times below their minimum of one second are raised to it.
     pub fn configure(&mut self, now: Time, change: impl FnOnce(&mut SessionConfig)) {
         if let Some(session) = self.endpoint.sessions.get_mut(self.id) {
-            change(&mut session.config);
-            session.config.normalize();
+            let config = Arc::make_mut(&mut session.config);
+            change(config);
+            config.normalize();
             session.arm_keepalive(now);
             let idle_at = session.life.flowless_since + session.config.idle_limit;
             session.timers.set(crate::session::Timer::Idle, idle_at.max(now));

@@ -28,7 +28,7 @@ const MAX_CHALLENGED: usize = 8;
 impl Endpoint {
     /// The opening sessions, in an order that depends on the seed only.
     fn openings(&self) -> impl Iterator<Item = (SessionId, &Session)> {
-        self.index.by_tag.values().filter_map(|&id| Some((id, self.sessions.get(id)?)))
+        self.index.by_tag.values().filter_map(|&id| Some((id, &**self.sessions.get(id)?)))
     }
 
     /// The opening sessions whose Endpoint Discriminator selects a certificate.

@@ -174,10 +174,10 @@ impl Endpoint {
         // Of all places and generations one would have the id of the startup session on the wire; the next generation
         // of that place has not.
         for _ in 0..2 {
-            let (near_ids, config) = (&self.near_ids, &self.config);
+            let (near_ids, config, shared) = (&self.near_ids, &self.config, &self.session_config);
             let id = self.sessions.insert_with(|id| {
                 let near_id = near_ids.encode(id).unwrap_or(0);
-                Session::new(id, near_id, role, path.clone(), config, now)
+                Box::new(Session::new(id, near_id, role, path.clone(), config, shared, now))
             });
             if self.sessions.get(id).is_some_and(|session| session.near_id != 0) {
                 return Some(id);

@@ -24,6 +24,7 @@ mod unproven;
 use core::fmt;
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::rngs::ChaCha20Rng;
@@ -38,7 +39,7 @@ pub use introduce::IntroduceError;
 pub use receipts::{Receipt, WriteChain};
 pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, SessionCounters, Stats};
 
-use crate::config::{Config, MAX_METADATA};
+use crate::config::{Config, MAX_METADATA, SessionConfig};
 use crate::crypto::Profile;
 use crate::event::{CloseReason, Event};
 use crate::ids::SessionKind;
@@ -94,7 +95,9 @@ pub struct Endpoint {
     config: Config,
     rng: ChaCha20Rng,
     interfaces: Vec<(InterfaceId, SocketAddr)>,
-    sessions: Arena<SessionKind, Session>,
+    /// What [`Config::session`] says, shared by the sessions that have no settings of their own.
+    session_config: Arc<SessionConfig>,
+    sessions: Arena<SessionKind, Box<Session>>,
     flows: Flows,
     index: Index,
     control: control::Control,
@@ -172,6 +175,7 @@ impl Endpoint {
         let received = Total::new(config.limits.receive_total, config.max_message);
         Self {
             profile,
+            session_config: Arc::new(config.session.clone()),
             config,
             rng,
             interfaces: Vec::new(),

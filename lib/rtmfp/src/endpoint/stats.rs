@@ -2,12 +2,19 @@
 
 use rtmfp_base::{Counters, Visit};
 
+use crate::session::Blank;
+
 macro_rules! stats {
     ($(#[doc = $about:literal])+ $type:ident: $($(#[doc = $doc:literal])+ $name:ident,)+) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, Default, Eq, PartialEq)]
         pub struct $type {
             $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Blank for $type {
+            const NEW: Self = Self { $($name: 0,)+ };
+            const BLANK: &'static Self = &Self::NEW;
         }
 
         impl Counters for $type {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rtmfp_base::Time;
 
-use super::{Flows, RecvSlot, Session, Timer};
+use super::{Blank, Flows, RecvSlot, Session, Timer};
 use crate::wire::{Chunk, write_ack_ranges};
 
 const DELAY: Duration = Duration::from_millis(200);
@@ -13,7 +13,7 @@ const DELAY: Duration = Duration::from_millis(200);
 /// Refused flows that are told of at a time. The far end sends again what it hears nothing of.
 const REFUSED: usize = 16;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Acks {
     /// Wire ids of the receiving flows that owe one.
     pending: BTreeSet<u64>,
@@ -23,6 +23,12 @@ pub(crate) struct Acks {
     pub(crate) now: bool,
     /// Packets with user data since the last time that none was owed.
     data_packets: u8,
+}
+
+impl Blank for Acks {
+    const NEW: Self =
+        Self { pending: BTreeSet::new(), refused: BTreeMap::new(), now: false, data_packets: 0 };
+    const BLANK: &'static Self = &Self::NEW;
 }
 
 impl Acks {

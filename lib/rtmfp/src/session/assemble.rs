@@ -51,7 +51,7 @@ impl Session {
         if !self.is_open() {
             return None;
         }
-        let data = if self.may_send_data() { self.ready_priority() } else { None };
+        let data = self.ready_priority().filter(|_| self.may_send_data());
         let acks = self.acks.are_obligatory().then_some(Priority::Immediate as usize);
         data.max(acks)
     }

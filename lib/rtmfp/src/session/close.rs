@@ -17,10 +17,12 @@ pub(crate) const FAR_CLOSE_LINGER: Duration = Duration::from_secs(19);
 impl Session {
     /// Ends all flows; the application hears of each.
     pub(crate) fn end_flows(&mut self, flows: &mut Flows) {
-        for id in core::mem::take(&mut self.sending.by_wire).into_values() {
+        let sending = self.sending.used().map(|sending| core::mem::take(&mut sending.by_wire));
+        for id in sending.unwrap_or_default().into_values() {
             flows.fail_send(id);
         }
-        for slot in core::mem::take(&mut self.receiving.by_wire).into_values() {
+        let receiving = self.receiving.used().map(|receiving| core::mem::take(&mut receiving.by_wire));
+        for slot in receiving.unwrap_or_default().into_values() {
             if let RecvSlot::Live(id) = slot
                 && let Some(flow) = flows.recv.remove(id)
                 && flow.state == recv::State::Open
@@ -29,8 +31,10 @@ impl Session {
             }
         }
         self.release_room(&mut flows.received);
-        self.receiving.reopened.clear();
-        self.flight = super::Flight::default();
+        if let Some(receiving) = self.receiving.used() {
+            receiving.reopened.clear();
+        }
+        self.flight = super::Lazy::new();
     }
 
     /// Before the flows end although the application did not want it: what was received whole and in order can still

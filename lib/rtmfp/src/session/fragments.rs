@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use rtmfp_base::Time;
 
+use super::Blank;
 use crate::partial::{Added, Partial};
 use crate::wire::{Mode, PacketFragment};
 
@@ -27,10 +28,15 @@ pub(crate) enum Taken {
 }
 
 /// The packets of one session of which some fragments have come, the oldest one first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reassembly {
     packets: VecDeque<InMode>,
     cost: usize,
+}
+
+impl Blank for Reassembly {
+    const NEW: Self = Self { packets: VecDeque::new(), cost: 0 };
+    const BLANK: &'static Self = &Self::NEW;
 }
 
 impl Reassembly {
@@ -86,7 +92,7 @@ mod tests {
 
     #[test]
     fn fragments_make_a_packet_in_any_order_and_however_often_they_come() {
-        let mut all = Reassembly::default();
+        let mut all = Reassembly::NEW;
         assert_eq!(take(&mut all, 0, 7, 2, false, b"three"), Taken::Waits);
         assert_eq!(take(&mut all, 0, 7, 2, false, b"three"), Taken::Waits);
         assert_eq!(take(&mut all, 0, 7, 0, true, b"one"), Taken::Waits);
@@ -99,7 +105,7 @@ mod tests {
 
     #[test]
     fn fragments_that_contradict_each_other_are_refused() {
-        let mut all = Reassembly::default();
+        let mut all = Reassembly::NEW;
         assert_eq!(take(&mut all, 0, 7, 1, false, b"b"), Taken::Waits);
         for (index, more) in [(2, true), (2, false), (u64::MAX, false), (0, false)] {
             assert_eq!(take(&mut all, 0, 7, index, more, b"x"), Taken::Refused, "{index} {more}");
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_older_packets_give_way() {
-        let mut all = Reassembly::default();
+        let mut all = Reassembly::NEW;
         assert_eq!(take(&mut all, 0, 1, 0, true, &[1; 400]), Taken::Waits);
         assert_eq!(take(&mut all, 0, 2, 0, true, &[1; 400]), Taken::Waits);
         assert_eq!(take(&mut all, 0, 3, 0, true, &[1; 400]), Taken::Waits);
@@ -127,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_progress_is_forgotten() {
-        let mut all = Reassembly::default();
+        let mut all = Reassembly::NEW;
         assert_eq!(take(&mut all, 0, 1, 0, true, b"1"), Taken::Waits);
         assert_eq!(take(&mut all, 999, 2, 0, true, b"2"), Taken::Waits);
         assert_eq!(all.packets.len(), 2);

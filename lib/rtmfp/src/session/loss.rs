@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rtmfp_base::Time;
 
 use super::tail::Tail;
-use super::{Flows, Session, State, Timer};
+use super::{Blank, Flows, Session, State, Timer};
 use crate::SendFlowId;
 use crate::config::MAX_FRAGMENT;
 use crate::send::Lost;
@@ -50,21 +50,20 @@ pub(crate) struct Flight {
     pub(crate) tail: Tail,
 }
 
-impl Default for Flight {
-    fn default() -> Self {
-        Self {
-            sent: VecDeque::new(),
-            next_tsn: 1,
-            max_acked: [0; 3],
-            outstanding: 0,
-            delivered: 0,
-            limited_until: 0,
-            allowance: BURST,
-            exhausted_at: Time::ZERO,
-            large_lost: (0, 0),
-            tail: Tail::default(),
-        }
-    }
+impl Blank for Flight {
+    const NEW: Self = Self {
+        sent: VecDeque::new(),
+        next_tsn: 1,
+        max_acked: [0; 3],
+        outstanding: 0,
+        delivered: 0,
+        limited_until: 0,
+        allowance: BURST,
+        exhausted_at: Time::ZERO,
+        large_lost: (0, 0),
+        tail: Tail::NEW,
+    };
+    const BLANK: &'static Self = &Self::NEW;
 }
 
 /// What one acknowledging packet told about losses.

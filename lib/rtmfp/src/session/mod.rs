@@ -6,6 +6,7 @@ mod close;
 mod counters;
 mod flows;
 mod fragments;
+mod lazy;
 mod loss;
 mod mobility;
 mod mtu;
@@ -20,6 +21,7 @@ mod total;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rtmfp_base::Time;
@@ -28,6 +30,7 @@ pub(crate) use acks::Acks;
 pub(crate) use close::{CLOSE_LIMIT, CLOSE_PERIOD};
 pub(crate) use flows::{Flows, RecvSlot};
 pub(crate) use fragments::Taken;
+pub(crate) use lazy::{Blank, Lazy};
 pub(crate) use loss::Flight;
 pub(crate) use mtu::Probe;
 pub(crate) use path::Path;
@@ -37,7 +40,6 @@ pub(crate) use timers::{Timer, Timers};
 pub(crate) use total::Total;
 
 use crate::config::SessionConfig;
-use crate::congestion::Congestion;
 use crate::crypto::{DEFAULT_KEY, KeyId};
 use crate::endpoint::{Opening, Reach, SessionCounters};
 use crate::{SendFlowId, SessionId};
@@ -118,24 +120,24 @@ pub(crate) struct Session {
     pub(crate) epd: Bytes,
     /// As initiator: the Endpoint Discriminator that the session was opened to.
     pub(crate) requested: Bytes,
-    pub(crate) config: SessionConfig,
+    pub(crate) config: Arc<SessionConfig>,
     pub(crate) path: Path,
     /// The address under which the endpoint files it.
     pub(crate) filed_at: Option<SocketAddr>,
-    pub(crate) congestion: Box<dyn Congestion>,
-    pub(crate) flight: Flight,
-    pub(crate) acks: Acks,
-    pub(crate) sending: Sending,
-    pub(crate) receiving: Receiving,
+    pub(crate) congestion: lazy::Controller,
+    pub(crate) flight: Lazy<Flight>,
+    pub(crate) acks: Lazy<Acks>,
+    pub(crate) sending: Lazy<Sending>,
+    pub(crate) receiving: Lazy<Receiving>,
     pub(crate) timers: Timers,
     pub(crate) critical: TimeCritical,
     pub(crate) life: Liveness,
     pub(crate) marks: Marks,
     pub(crate) checks: mobility::Checks,
     pub(crate) reach: Reach,
-    pub(crate) mtu: mtu::Mtu,
-    pub(crate) fragments: fragments::Reassembly,
-    pub(crate) counts: SessionCounters,
+    pub(crate) mtu: Lazy<mtu::Mtu>,
+    pub(crate) fragments: Lazy<fragments::Reassembly>,
+    pub(crate) counts: Lazy<SessionCounters>,
     /// As responder: the RIKeying packet's chunk, to answer a repeated IIKeying, and a hash of the initiator's component.
     pub(crate) answer: Option<Box<(Vec<u8>, [u8; 32])>>,
     /// In the endpoint's ready list of these priorities, one bit each.
@@ -144,7 +146,7 @@ pub(crate) struct Session {
 }
 
 /// The sending flows of a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sending {
     /// By wire id.
     pub(crate) by_wire: BTreeMap<u64, SendFlowId>,
@@ -159,7 +161,7 @@ pub(crate) struct Sending {
 }
 
 /// The receiving flows of a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Receiving {
     /// By wire id.
     pub(crate) by_wire: BTreeMap<u64, RecvSlot>,
@@ -172,6 +174,29 @@ pub(crate) struct Receiving {
     held: room::Held,
 }
 
+impl Blank for Sending {
+    const NEW: Self = Self {
+        by_wire: BTreeMap::new(),
+        lingering: VecDeque::new(),
+        free: VecDeque::new(),
+        next_wire: 2,
+        ready: Vec::new(),
+        scratch: Vec::new(),
+    };
+    const BLANK: &'static Self = &Self::NEW;
+}
+
+impl Blank for Receiving {
+    const NEW: Self = Self {
+        by_wire: BTreeMap::new(),
+        lingering: VecDeque::new(),
+        overhead: 0,
+        reopened: BTreeMap::new(),
+        held: room::Held::new(),
+    };
+    const BLANK: &'static Self = &Self::NEW;
+}
+
 impl Session {
     pub(crate) fn new(
         id: SessionId,
@@ -179,6 +204,7 @@ impl Session {
         role: Role,
         path: Path,
         config: &crate::Config,
+        shared: &Arc<SessionConfig>,
         now: Time,
     ) -> Self {
         let state = match role {
@@ -196,14 +222,14 @@ impl Session {
             certificate: Bytes::new(),
             epd: Bytes::new(),
             requested: Bytes::new(),
-            config: config.session.clone(),
+            config: Arc::clone(shared),
             path,
             filed_at: None,
-            congestion: (config.congestion)(),
-            flight: Flight::default(),
-            acks: Acks::default(),
-            sending: Sending { next_wire: 2, ..Sending::default() },
-            receiving: Receiving::default(),
+            congestion: lazy::Controller::new(config.congestion),
+            flight: Lazy::new(),
+            acks: Lazy::new(),
+            sending: Lazy::new(),
+            receiving: Lazy::new(),
             timers: Timers::default(),
             critical: TimeCritical::default(),
             life: Liveness {
@@ -224,9 +250,9 @@ impl Session {
             },
             checks: mobility::Checks::default(),
             reach: Reach::default(),
-            mtu: mtu::Mtu::new(),
-            fragments: fragments::Reassembly::default(),
-            counts: SessionCounters::default(),
+            mtu: Lazy::new(),
+            fragments: Lazy::new(),
+            counts: Lazy::new(),
             answer: None,
             queued: 0,
             pings: rtmfp_base::TokenBucket::new(

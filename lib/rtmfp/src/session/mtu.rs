@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use rtmfp_base::Time;
 
-use super::Session;
+use super::{Blank, Session};
 use crate::config::{MAX_FRAGMENT, MAX_PACKET};
 use crate::wire::{Reader, vlu};
 
@@ -80,18 +80,19 @@ pub(crate) struct Mtu {
     packet_id: u64,
 }
 
-impl Mtu {
-    pub(super) fn new() -> Self {
-        Self {
-            size: MAX_PACKET,
-            state: State::Idle { until: Time::ZERO, first: usize::MAX },
-            fragments_known: false,
-            full: 0,
-            serial: 0,
-            packet_id: 0,
-        }
-    }
+impl Blank for Mtu {
+    const NEW: Self = Self {
+        size: MAX_PACKET,
+        state: State::Idle { until: Time::ZERO, first: usize::MAX },
+        fragments_known: false,
+        full: 0,
+        serial: 0,
+        packet_id: 0,
+    };
+    const BLANK: &'static Self = &Self::NEW;
+}
 
+impl Mtu {
     /// The largest packet.
     pub(crate) fn size(&self) -> usize {
         self.size
@@ -295,7 +296,7 @@ mod tests {
         for max_packet in [1216, 1408, 4000, 8128] {
             let config = SessionConfig { max_packet, ..SessionConfig::default() };
             for path in (1200..8300).step_by(37) {
-                let (mut mtu, mut now) = (Mtu::new(), Time::from_secs(1));
+                let (mut mtu, mut now) = (Mtu::NEW, Time::from_secs(1));
                 search(&mut mtu, &mut now, path, true, &config);
                 let best = path.min(max_packet);
                 assert!(mtu.size() <= best && mtu.size() + STEP > best, "{} of {best}", mtu.size());
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_far_end_that_does_not_know_fragments_is_asked_three_times() {
-        let (mut mtu, mut now, config) = (Mtu::new(), Time::from_secs(1), SessionConfig::default());
+        let (mut mtu, mut now, config) = (Mtu::NEW, Time::from_secs(1), SessionConfig::default());
         assert_eq!(search(&mut mtu, &mut now, 9000, false, &config), TRIES);
         assert_eq!(search(&mut mtu, &mut now, 9000, true, &config), 0);
         assert_eq!(mtu.size(), MAX_PACKET);
@@ -314,7 +315,7 @@ mod tests {
 
     #[test]
     fn nothing_is_probed_without_something_bulky_to_send() {
-        let (mut mtu, config) = (Mtu::new(), SessionConfig::default());
+        let (mut mtu, config) = (Mtu::NEW, SessionConfig::default());
         for second in 0..10_000 {
             mtu.note_sent(Time::from_secs(second), 800, config.max_packet);
         }
@@ -323,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_was_found_is_verified_after_the_interval_and_lost_again_on_a_narrower_path() {
-        let (mut mtu, mut now, config) = (Mtu::new(), Time::from_secs(1), SessionConfig::default());
+        let (mut mtu, mut now, config) = (Mtu::NEW, Time::from_secs(1), SessionConfig::default());
         search(&mut mtu, &mut now, 1300, true, &config);
         assert_eq!(mtu.size(), 1296);
         assert_eq!(search(&mut mtu, &mut now, 9000, true, &config), 0, "not yet");
@@ -337,7 +338,7 @@ mod tests {
 
     #[test]
     fn after_a_false_alarm_the_size_is_found_again_by_one_probe() {
-        let (mut mtu, mut now, config) = (Mtu::new(), Time::from_secs(1), SessionConfig::default());
+        let (mut mtu, mut now, config) = (Mtu::NEW, Time::from_secs(1), SessionConfig::default());
         search(&mut mtu, &mut now, 9000, true, &config);
         mtu.shrink(now);
         assert_eq!(mtu.size(), MAX_PACKET);

@@ -300,7 +300,7 @@ impl Session {
             // Its first acknowledgement would have come with a report: it does not know them.
             self.marks.sending = false;
         }
-        self.congestion.on_acknowledgement(&Acknowledgement {
+        let ack = Acknowledgement {
             now: cx.now,
             acked: packet.acked,
             lost: losses.bytes,
@@ -315,7 +315,8 @@ impl Session {
             fast_growth: packet.fast_growth,
             time_critical: self.sends_time_critical(cx.now),
             delivery: packet.newest.map(|(_, delivery)| delivery),
-        });
+        };
+        self.congestion.on_acknowledgement(&ack);
         self.refill_burst();
         if self.timers.is_set(Timer::Retransmit) {
             self.arm_retransmission(cx.now);

@@ -36,7 +36,7 @@ impl Session {
 
     /// Tells again what is due, each time after twice the pause.
     pub(crate) fn tell_reopened_again(&mut self, now: Time) {
-        let (receiving, acks) = (&mut self.receiving, &mut self.acks);
+        let (receiving, acks) = (&mut *self.receiving, &mut self.acks);
         receiving.reopened.retain(|wire_id, reopened| {
             if reopened.at <= now && receiving.by_wire.contains_key(wire_id) {
                 acks.owe(*wire_id);

@@ -28,7 +28,7 @@ pub(crate) struct Exempt {
 }
 
 /// What the flows of a session hold together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Held {
     bytes: usize,
     /// Flows that hold anything.
@@ -36,6 +36,12 @@ pub(crate) struct Held {
     exempt: Option<Exempt>,
     /// When no flow was found that an exemption would help.
     searched: Option<Time>,
+}
+
+impl Held {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: 0, flows: 0, exempt: None, searched: None }
+    }
 }
 
 impl Session {
@@ -63,8 +69,10 @@ impl Session {
         total.change_session(Time::ZERO, self.id, self.receiving.held.bytes, 0);
         total.change(self.receiving.overhead, 0);
         total.end_turn(self.id);
-        self.receiving.held = Held::default();
-        self.receiving.overhead = 0;
+        if let Some(receiving) = self.receiving.used() {
+            receiving.held = Held::new();
+            receiving.overhead = 0;
+        }
     }
 
     fn is_scarce(&self, total: &Total) -> bool {

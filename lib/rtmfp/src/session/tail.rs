@@ -18,12 +18,16 @@ const SLACK: Duration = Duration::from_millis(12);
 const DELAYED_ACK: Duration = Duration::from_millis(200);
 
 /// The state of the probe.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Tail {
     /// An acknowledgement has come since the last probe or time-out.
     allowed: bool,
     /// The next acknowledgement tells of a loss that the probe made good.
     repaired: bool,
+}
+
+impl Tail {
+    pub(super) const NEW: Self = Self { allowed: false, repaired: false };
 }
 
 impl Session {
@@ -53,7 +57,9 @@ impl Session {
 
     /// After a time-out there is no probe until something is acknowledged.
     pub(crate) fn forbid_tail_probe(&mut self) {
-        self.flight.tail = Tail::default();
+        if let Some(flight) = self.flight.used() {
+            flight.tail = Tail::NEW;
+        }
         self.timers.stop(Timer::Tail);
     }
 
