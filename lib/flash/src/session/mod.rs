@@ -29,7 +29,7 @@ pub(crate) enum State {
 /// Keys that nobody is known to have.
 pub(crate) struct Idle {
     keys: Keys,
-    agreed: Agreed,
+    receive: Protection,
     library: &'static dyn Library,
     /// For the key log, until the keys are taken into use.
     log_line: Option<Zeroizing<String>>,
@@ -69,7 +69,10 @@ impl Session {
     ) -> Self {
         let layout = Layout { hmac_length: agreed.send.hmac_length, next: agreed.send.sequence.then_some(0) };
         let log_line = log.map(|log| log.line(&keys, &agreed, library));
-        Self { layout, state: State::Idle(Box::new(Idle { keys, agreed, library, log_line })) }
+        Self {
+            layout,
+            state: State::Idle(Box::new(Idle { keys, receive: agreed.receive, library, log_line })),
+        }
     }
 
     /// The line for the key log, once.
@@ -91,7 +94,7 @@ impl Session {
     /// Whether received packets carry an HMAC, and whether they carry sequence numbers.
     pub(crate) fn demands(&self) -> (bool, bool) {
         match &self.state {
-            State::Idle(idle) => (idle.agreed.receive.hmac_length.is_some(), idle.agreed.receive.sequence),
+            State::Idle(idle) => (idle.receive.hmac_length.is_some(), idle.receive.sequence),
             State::Working(working) => (working.receiver.mac.is_some(), working.receiver.window.is_some()),
         }
     }
@@ -101,7 +104,7 @@ impl Session {
         match &mut self.state {
             State::Working(working) => working.sender.seal(&self.layout, buffer, room, clear_len),
             // There is little to say to a far end that was not heard yet.
-            State::Idle(idle) => idle.sender().ok()?.seal(&self.layout, buffer, room, clear_len),
+            State::Idle(idle) => idle.sender(&self.layout).ok()?.seal(&self.layout, buffer, room, clear_len),
         }
     }
 
@@ -116,7 +119,7 @@ impl Session {
         let mut receiver = idle.receiver().map_err(lost)?;
         let clear = receiver.open(packet)?;
         let working = Working {
-            sender: idle.sender().map_err(lost)?,
+            sender: idle.sender(&self.layout).map_err(lost)?,
             receiver,
             near_nonce: idle.keys.near_nonce.clone(),
             far_nonce: idle.keys.far_nonce.clone(),
@@ -127,13 +130,13 @@ impl Session {
 }
 
 impl Idle {
-    fn sender(&self) -> Result<Sender, Failure> {
-        let hmac = self.agreed.send.hmac_length.map(|_| self.library.hmac(&self.keys.hmac_send[..]));
+    fn sender(&self, layout: &Layout) -> Result<Sender, Failure> {
+        let hmac = layout.hmac_length.map(|_| self.library.hmac(&self.keys.hmac_send[..]));
         Ok(Sender { cipher: self.library.encryptor(aes_key(&self.keys.encrypt))?, hmac })
     }
 
     fn receiver(&self) -> Result<Receiver, Failure> {
-        let Protection { hmac_length, sequence } = self.agreed.receive;
+        let Protection { hmac_length, sequence } = self.receive;
         let hmac = || self.library.hmac(&self.keys.hmac_receive[..]);
         Ok(Receiver {
             cipher: self.library.decryptor(aes_key(&self.keys.decrypt))?,

@@ -45,7 +45,7 @@ fn seal(session: &mut Session, clear: &[u8]) -> Vec<u8> {
 /// What seals packets, of keys that are not at work.
 fn sender(session: &Session) -> Sender {
     match &session.state {
-        State::Idle(idle) => idle.sender().unwrap(),
+        State::Idle(idle) => idle.sender(&session.layout).unwrap(),
         State::Working(_) => panic!("the keys are at work"),
     }
 }

@@ -1,6 +1,6 @@
 //! From datagrams to sessions (RFC 7016 sections 2.1 and 3.5).
 
-use rtmfp_base::{Ecn, Job, JobDone, RecvMeta, Time};
+use rtmfp_base::{Ecn, Job, JobDone, RecvMeta, Time, TokenBucket};
 
 use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
@@ -325,7 +325,9 @@ impl Endpoint {
             return;
         }
         let crowded = self.control.len() >= self.config.limits.control_queue;
-        if crowded || !session.pings.take(now, 1) {
+        let rate = self.config.limits.pings_per_second;
+        let pings = session.pings.get_or_insert_with(|| Box::new(TokenBucket::new(rate.max(1), rate)));
+        if crowded || !pings.take(now, 1) {
             self.stats.limited_pings += 1;
             return;
         }

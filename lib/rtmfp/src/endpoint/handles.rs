@@ -154,7 +154,7 @@ impl SessionRef<'_> {
             certificate: session.certificate.clone(),
             epd: session.epd.clone(),
             initiator: session.role == crate::session::Role::Initiator,
-            srtt: session.path.srtt,
+            srtt: session.path.srtt(),
             erto: session.path.erto,
             window: session.congestion.glance(|made| made.window()),
             outstanding: session.flight.outstanding,

@@ -9,7 +9,7 @@ use rtmfp_base::{InterfaceId, Time};
 use super::Endpoint;
 use crate::SessionId;
 use crate::event::{CloseReason, Event};
-use crate::session::{Session, State, Timer};
+use crate::session::{Blank, Session, State, Timer};
 use crate::wire::Chunk;
 
 /// A path is not tried out of turn more often than this.
@@ -156,7 +156,7 @@ impl Endpoint {
 }
 
 /// What a session knows of whether packets can leave and arrive.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reach {
     /// Its interface has gone, and there is no other.
     pub(super) stranded: bool,
@@ -164,6 +164,11 @@ pub(crate) struct Reach {
     rehome: Option<InterfaceId>,
     /// When it was last pinged out of turn.
     hastened: Option<Time>,
+}
+
+impl Blank for Reach {
+    const NEW: Self = Self { stranded: false, rehome: None, hastened: None };
+    const BLANK: &'static Self = &Self::NEW;
 }
 
 impl Session {

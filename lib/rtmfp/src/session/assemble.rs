@@ -70,7 +70,7 @@ impl Session {
         let start = out.len();
         let end = start + room;
         let mut done = Assembled::default();
-        let echo_sent = self.path.echo_sent;
+        let echo_sent = self.path.measured.echo_sent;
         self.header(now, reverse).write(out);
         let body = out.len();
         if self.acks.are_obligatory() {
@@ -89,7 +89,7 @@ impl Session {
         }
         if out.len() == body {
             out.truncate(start);
-            self.path.echo_sent = echo_sent;
+            self.path.measured.echo_sent = echo_sent;
             return done;
         }
         if done.time_critical {

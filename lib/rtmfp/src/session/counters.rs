@@ -13,12 +13,12 @@ impl Session {
         SessionCounters {
             delay_events,
             rtt_latest_micros: micros(self.path.latest_rtt()),
-            rtt_smoothed_micros: micros(self.path.srtt),
+            rtt_smoothed_micros: micros(self.path.srtt()),
             rtt_variance_micros: micros(Some(self.path.rttvar())),
             rtt_base_micros: micros(base_rtt),
             window_bytes: window as u64,
             outstanding_bytes: self.flight.outstanding as u64,
-            ..self.counts.clone()
+            ..(*self.counts).clone()
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) trait Blank: Sized + 'static {
 }
 
 /// A part that is as at the start until somebody changes it.
+#[derive(Clone)]
 pub(crate) struct Lazy<T>(Option<Box<T>>);
 
 impl<T> Lazy<T> {

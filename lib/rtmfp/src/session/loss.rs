@@ -210,7 +210,7 @@ impl Session {
 
     /// On a path this short a burst does no harm, and timers are too coarse to spread it.
     fn is_near(&self) -> bool {
-        self.path.srtt.is_none_or(|srtt| srtt.as_micros() < 4500)
+        self.path.srtt().is_none_or(|srtt| srtt.as_micros() < 4500)
     }
 
     /// The allowance is used up: after a packet's share of the round trip comes some more.
@@ -218,7 +218,7 @@ impl Session {
         if self.flight.allowance > 0 || self.is_near() || self.timers.is_set(Timer::Pace) {
             return;
         }
-        let srtt = self.path.srtt.unwrap_or_default();
+        let srtt = self.path.srtt().unwrap_or_default();
         let owed = MAX_FRAGMENT as f64 - self.flight.allowance as f64;
         let share = (owed / self.congestion.window().max(1) as f64).min(1.0);
         self.flight.exhausted_at = now;
@@ -227,7 +227,7 @@ impl Session {
 
     /// The pacing alarm: a packet's worth, and what a late alarm has missed.
     pub(crate) fn refill_paced(&mut self, now: Time) {
-        let srtt = self.path.srtt.unwrap_or_default().as_secs_f64().max(0.001);
+        let srtt = self.path.srtt().unwrap_or_default().as_secs_f64().max(0.001);
         let share = now.since(self.flight.exhausted_at).as_secs_f64() / srtt;
         let earned = (self.congestion.window() as f64 * share.min(1.0)) as isize;
         self.flight.allowance = (self.flight.allowance + earned).clamp(MAX_FRAGMENT as isize, BURST);

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use rtmfp_base::{InterfaceId, Time};
 
-use super::{Session, Timer};
+use super::{Blank, Session, Timer};
 
 /// A check is not begun sooner after the one before it.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
@@ -14,12 +14,17 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 const ANSWER_AGE: u64 = 120;
 
 /// The checks of other addresses from which a session's packets came.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checks {
     /// When the last one was begun.
     begun: Option<Time>,
     /// The time, in seconds, of the newest one that was answered.
     accepted: Option<u64>,
+}
+
+impl Blank for Checks {
+    const NEW: Self = Self { begun: None, accepted: None };
+    const BLANK: &'static Self = &Self::NEW;
 }
 
 impl Checks {
@@ -76,7 +81,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_fresh_once_and_for_two_minutes() {
-        let mut checks = Checks::default();
+        let mut checks = Checks::NEW;
         let now = Time::from_secs(500);
         assert!(checks.is_fresh(now, 380) && !checks.is_fresh(now, 379));
         assert!(!checks.is_fresh(now, 501), "from the future");
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn checks_are_a_second_apart() {
-        let mut checks = Checks::default();
+        let mut checks = Checks::NEW;
         let now = Time::from_millis(999);
         assert!(checks.may_begin(now));
         checks.begin(now);

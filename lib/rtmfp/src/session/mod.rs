@@ -66,10 +66,15 @@ pub(crate) enum Role {
 }
 
 /// Marks of time critical data, for this session (RFC 7016 section 3.5.2.1).
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TimeCritical {
     pub(crate) sent: Option<Time>,
     pub(crate) reverse_received: Option<Time>,
+}
+
+impl Blank for TimeCritical {
+    const NEW: Self = Self { sent: None, reverse_received: None };
+    const BLANK: &'static Self = &Self::NEW;
 }
 
 /// How long a mark of time critical data holds.
@@ -130,11 +135,11 @@ pub(crate) struct Session {
     pub(crate) sending: Lazy<Sending>,
     pub(crate) receiving: Lazy<Receiving>,
     pub(crate) timers: Timers,
-    pub(crate) critical: TimeCritical,
+    pub(crate) critical: Lazy<TimeCritical>,
     pub(crate) life: Liveness,
     pub(crate) marks: Marks,
-    pub(crate) checks: mobility::Checks,
-    pub(crate) reach: Reach,
+    pub(crate) checks: Lazy<mobility::Checks>,
+    pub(crate) reach: Lazy<Reach>,
     pub(crate) mtu: Lazy<mtu::Mtu>,
     pub(crate) fragments: Lazy<fragments::Reassembly>,
     pub(crate) counts: Lazy<SessionCounters>,
@@ -142,7 +147,8 @@ pub(crate) struct Session {
     pub(crate) answer: Option<Box<(Vec<u8>, [u8; 32])>>,
     /// In the endpoint's ready list of these priorities, one bit each.
     pub(crate) queued: u8,
-    pub(crate) pings: rtmfp_base::TokenBucket,
+    /// What the far end may still ask for, once it has asked.
+    pub(crate) pings: Option<Box<rtmfp_base::TokenBucket>>,
 }
 
 /// The sending flows of a session.
@@ -231,7 +237,7 @@ impl Session {
             sending: Lazy::new(),
             receiving: Lazy::new(),
             timers: Timers::default(),
-            critical: TimeCritical::default(),
+            critical: Lazy::new(),
             life: Liveness {
                 last_sent: now,
                 ping_outstanding: false,
@@ -248,17 +254,14 @@ impl Session {
                 received: 0,
                 report_due: false,
             },
-            checks: mobility::Checks::default(),
-            reach: Reach::default(),
+            checks: Lazy::new(),
+            reach: Lazy::new(),
             mtu: Lazy::new(),
             fragments: Lazy::new(),
             counts: Lazy::new(),
             answer: None,
             queued: 0,
-            pings: rtmfp_base::TokenBucket::new(
-                config.limits.pings_per_second.max(1),
-                config.limits.pings_per_second,
-            ),
+            pings: None,
         }
     }
 

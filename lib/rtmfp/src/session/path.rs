@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use rtmfp_base::{InterfaceId, Time};
 
+use super::{Blank, Lazy};
 use crate::wire::PacketHeader;
 
 const TICK: Duration = Duration::from_millis(4);
@@ -25,72 +26,74 @@ pub(crate) struct Path {
     pub(crate) interface: InterfaceId,
     pub(crate) to: SocketAddr,
     pub(crate) src_ip: Option<IpAddr>,
-    pub(crate) srtt: Option<Duration>,
+    pub(crate) erto: Duration,
+    /// Time-outs since the last measured round trip.
+    pub(crate) timeouts: u32,
+    pub(super) measured: Lazy<Measured>,
+}
+
+/// What timestamps have told of a path.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    srtt: Option<Duration>,
     rttvar: Duration,
     latest: Option<Duration>,
     mrto: Duration,
-    pub(crate) erto: Duration,
     /// The far end's last timestamp and when it was first seen.
     received: Option<(u16, Time)>,
     /// The last echo sent and received.
     pub(super) echo_sent: Option<u16>,
     echo_received: Option<u16>,
-    /// Time-outs since the last measured round trip.
-    pub(crate) timeouts: u32,
+}
+
+impl Blank for Measured {
+    const NEW: Self = Self {
+        srtt: None,
+        rttvar: Duration::ZERO,
+        latest: None,
+        mrto: MIN_ERTO,
+        received: None,
+        echo_sent: None,
+        echo_received: None,
+    };
+    const BLANK: &'static Self = &Self::NEW;
 }
 
 impl Path {
     pub(crate) fn new(interface: InterfaceId, to: SocketAddr, src_ip: Option<IpAddr>) -> Self {
-        Self {
-            interface,
-            to,
-            src_ip,
-            srtt: None,
-            rttvar: Duration::ZERO,
-            latest: None,
-            mrto: MIN_ERTO,
-            erto: FIRST_ERTO,
-            received: None,
-            echo_sent: None,
-            echo_received: None,
-            timeouts: 0,
-        }
+        Self { interface, to, src_ip, erto: FIRST_ERTO, timeouts: 0, measured: Lazy::new() }
     }
 
     /// Notes the far end's timestamp.
     pub(crate) fn note_timestamp(&mut self, now: Time, header: &PacketHeader) {
         if let Some(timestamp) = header.timestamp
-            && self.received.is_none_or(|(last, _)| last != timestamp)
+            && self.measured.received.is_none_or(|(last, _)| last != timestamp)
         {
-            self.received = Some((timestamp, now));
+            self.measured.received = Some((timestamp, now));
         }
     }
 
     /// Takes the round-trip time that an echo tells; answers the sample.
     pub(crate) fn note_echo(&mut self, now: Time, header: &PacketHeader) -> Option<Duration> {
         let echo = header.timestamp_echo?;
-        if self.echo_received == Some(echo) {
+        if self.measured.echo_received == Some(echo) {
             return None;
         }
-        self.echo_received = Some(echo);
+        self.measured.echo_received = Some(echo);
         let ticks = timestamp(now).wrapping_sub(echo);
         if ticks > 0x7fff {
             return None;
         }
         let rtt = TICK * u32::from(ticks);
-        self.latest = Some(rtt);
-        match self.srtt {
-            Some(srtt) => {
-                let delta = srtt.abs_diff(rtt);
-                self.rttvar = (self.rttvar * 3 + delta) / 4;
-                self.srtt = Some((srtt * 7 + rtt) / 8);
-            }
-            None => {
-                self.srtt = Some(rtt);
-                self.rttvar = rtt / 2;
-            }
-        }
-        self.mrto = self.srtt.unwrap_or_default() + self.rttvar * 4 + DELAYED_ACK;
+        let measured = &mut *self.measured;
+        measured.latest = Some(rtt);
+        let (srtt, rttvar) = match measured.srtt {
+            Some(srtt) => ((srtt * 7 + rtt) / 8, (measured.rttvar * 3 + srtt.abs_diff(rtt)) / 4),
+            None => (rtt, rtt / 2),
+        };
+        measured.srtt = Some(srtt);
+        measured.rttvar = rttvar;
+        measured.mrto = srtt + rttvar * 4 + DELAYED_ACK;
         self.forget_back_off();
         Some(rtt)
     }
@@ -99,16 +102,16 @@ impl Path {
     /// if it changed.
     pub(crate) fn stamp(&mut self, now: Time, header: &mut PacketHeader) {
         header.timestamp = Some(timestamp(now));
-        let Some((received, at)) = self.received else { return };
+        let Some((received, at)) = self.measured.received else { return };
         let age = now.since(at);
         if age > ECHO_AGE {
-            self.received = None;
-            self.echo_sent = None;
+            self.measured.received = None;
+            self.measured.echo_sent = None;
             return;
         }
         let echo = received.wrapping_add((age.as_micros() / TICK.as_micros()) as u16);
-        if self.echo_sent != Some(echo) {
-            self.echo_sent = Some(echo);
+        if self.measured.echo_sent != Some(echo) {
+            self.measured.echo_sent = Some(echo);
             header.timestamp_echo = Some(echo);
         }
     }
@@ -116,7 +119,7 @@ impl Path {
     /// Waits as long as the measured round-trip time asks for.
     pub(crate) fn forget_back_off(&mut self) {
         self.timeouts = 0;
-        self.erto = if self.srtt.is_some() { self.mrto.max(MIN_ERTO) } else { FIRST_ERTO };
+        self.erto = if self.measured.srtt.is_some() { self.measured.mrto.max(MIN_ERTO) } else { FIRST_ERTO };
     }
 
     /// A time-out has passed: wait longer the next time. When it was not the first one, the near address may have gone:
@@ -126,22 +129,27 @@ impl Path {
         if self.timeouts > 1 {
             self.src_ip = None;
         }
-        self.erto = self.erto.mul_f64(core::f64::consts::SQRT_2).min(MAX_BACKOFF).max(self.mrto);
+        self.erto = self.erto.mul_f64(core::f64::consts::SQRT_2).min(MAX_BACKOFF).max(self.measured.mrto);
+    }
+
+    /// The smoothed round-trip time.
+    pub(crate) fn srtt(&self) -> Option<Duration> {
+        self.measured.srtt
     }
 
     /// The variance of the round-trip time.
     pub(crate) fn rttvar(&self) -> Duration {
-        self.rttvar
+        self.measured.rttvar
     }
 
     /// The newest sample.
     pub(crate) fn latest_rtt(&self) -> Option<Duration> {
-        self.latest
+        self.measured.latest
     }
 
     /// The measured time-out, without back-off.
     pub(crate) fn mrto(&self) -> Duration {
-        self.mrto
+        self.measured.mrto
     }
 }
 
@@ -173,7 +181,7 @@ mod tests {
             let echo = timestamp(now - Duration::from_millis(40));
             path.note_echo(now, &PacketHeader { timestamp_echo: Some(echo), ..header() });
         }
-        assert_eq!(path.srtt.map(|d| d.as_millis()), Some(40));
+        assert_eq!(path.srtt().map(|d| d.as_millis()), Some(40));
         let mut seen = Vec::new();
         for _ in 0..16 {
             path.back_off();
@@ -205,6 +213,6 @@ mod tests {
         let now = Time::from_millis(4000);
         let echo = timestamp(now).wrapping_add(10);
         assert_eq!(path.note_echo(now, &PacketHeader { timestamp_echo: Some(echo), ..header() }), None);
-        assert_eq!(path.srtt, None);
+        assert_eq!(path.srtt(), None);
     }
 }

@@ -309,7 +309,7 @@ impl Session {
             any_loss: losses.wanted,
             any_naks: losses.naks,
             marks: packet.marks,
-            srtt: self.path.srtt,
+            srtt: self.path.srtt(),
             rtt_sample: packet.rtt_sample,
             delay: self.config.congestion_delay,
             fast_growth: packet.fast_growth,

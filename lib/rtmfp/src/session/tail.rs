@@ -35,7 +35,7 @@ impl Session {
     pub(crate) fn arm_tail_probe(&mut self, now: Time) {
         self.timers.stop(Timer::Tail);
         let Some(packets) = self.flight.packets().filter(|_| self.flight.tail.allowed) else { return };
-        let Some(srtt) = self.path.srtt else { return };
+        let Some(srtt) = self.path.srtt() else { return };
         let mut patience = srtt + srtt.max(self.path.rttvar() * 4) + SLACK;
         if packets < 2 {
             patience += DELAYED_ACK;
