@@ -214,7 +214,7 @@ fn packets_of_impossible_lengths_are_malformed() {
 
 #[test]
 fn an_authentic_packet_without_content_is_refused() {
-    let (mut initiator, mut responder) = sessions(Some(16), Some(u64::MAX >> 1), Backend::default());
+    let (initiator, mut responder) = sessions(Some(16), Some(u64::MAX >> 1), Backend::default());
     // The longest form of a number fills the block.
     let mut packet = vec![0xff; 16];
     packet[15] = 0x7f;

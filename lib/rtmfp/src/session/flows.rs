@@ -410,6 +410,8 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use rtmfp_base::{Id, InterfaceId, Tag};
 
@@ -421,7 +423,9 @@ mod tests {
         let to = ([192, 0, 2, 1], 1935).into();
         let path = Path::new(InterfaceId(0), to, None);
         let config = crate::Config::default();
-        let mut session = Session::new(Id::from_parts(0, 0), 1, Role::Initiator, path, &config, Time::ZERO);
+        let shared = Arc::new(config.session.clone());
+        let mut session =
+            Session::new(Id::from_parts(0, 0), 1, Role::Initiator, path, &config, &shared, Time::ZERO);
         let mut flows = Flows::default();
         let flow = SendFlow::new(Bytes::new(), Bytes::new(), Tag(0), Priority::Bulk, 65_536);
         let id = flows.send.insert(flow);
