@@ -5,6 +5,7 @@
 //! connection for a certificate. It is opened when the client asks for something by `connect`.
 
 mod client;
+mod compat;
 mod config;
 mod counters;
 mod dial;

@@ -226,6 +226,10 @@ impl Maker<'_> {
         self.tape.next().copied().unwrap_or(1)
     }
 
+    fn flag(&mut self) -> bool {
+        self.next() & 1 == 0
+    }
+
     fn text(&mut self) -> Text<'static> {
         TEXTS[usize::from(self.next()) % TEXTS.len()].into()
     }
@@ -241,7 +245,7 @@ impl Maker<'_> {
     fn traits(&mut self, external: bool) -> TraitsId {
         let class = if external { WRAPPERS[usize::from(self.next()) % 3].into() } else { self.text() };
         let sealed = if external { vec![] } else { (0..self.next() % 4).map(|_| self.text()).collect() };
-        let dynamic = !external && self.next() % 2 == 0;
+        let dynamic = !external && self.flag();
         self.store.add_traits(Traits { class, dynamic, external, sealed })
     }
 
@@ -253,7 +257,7 @@ impl Maker<'_> {
         let complex = match choice {
             0 => return Value::Undefined,
             1 => return Value::Null,
-            2 => return Value::Boolean(self.next() % 2 == 0),
+            2 => return Value::Boolean(self.flag()),
             3 => return Value::Integer((i32::from(self.next()) - 128) << (self.next() % 22)),
             4 => return Value::Double(f64::from(self.next()) / 8.0),
             5 | 6 => return Value::String(self.text()),
@@ -263,16 +267,12 @@ impl Maker<'_> {
             10 => Complex::Bytes(self.text().as_bytes()),
             11 => {
                 let element = [Element::Int, Element::Uint, Element::Double][usize::from(self.next()) % 3];
-                Complex::Numbers(NumberVector::new(element, self.next() % 2 == 0, b"0123456789abcdef"))
+                Complex::Numbers(NumberVector::new(element, self.flag(), b"0123456789abcdef"))
             }
             12 => Complex::Array { named: self.members(depth), items: self.values(depth) },
-            13 => Complex::Objects {
-                fixed: self.next() % 2 == 0,
-                class: self.text(),
-                items: self.values(depth),
-            },
+            13 => Complex::Objects { fixed: self.flag(), class: self.text(), items: self.values(depth) },
             14 => {
-                let weak = self.next() % 2 == 0;
+                let weak = self.flag();
                 let count = self.next() % 3;
                 let entries = (0..count).map(|_| (self.value(depth), self.value(depth))).collect();
                 Complex::Dictionary { weak, entries }
