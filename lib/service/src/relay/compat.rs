@@ -25,7 +25,7 @@ impl Compat {
     /// A message of the client as the destination is to have it.
     pub(super) fn upstream(&mut self, shared: &mut Shared, now: Time, message: TcMessage) -> TcMessage {
         let message = match shared.config.to.protocol {
-            Protocol::Rtmp => {
+            Protocol::Rtmp | Protocol::RtmpSimple => {
                 self.encoding.upstream(&mut shared.counters, &shared.config.amf3, message)
             }
             Protocol::Rtmfp => message,

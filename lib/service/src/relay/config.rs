@@ -11,6 +11,8 @@ use rtmfp_netconn::{LinkConfig, RtmpConfig};
 pub enum Protocol {
     /// RTMP over TCP.
     Rtmp,
+    /// The same, sent in its plainest form, for peers with bugs ([`RtmpConfig::simple`]). Received as always.
+    RtmpSimple,
     /// RTMFP over UDP.
     Rtmfp,
 }
@@ -19,6 +21,7 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rtmp => "rtmp",
+            Self::RtmpSimple => "rtmp-simple",
             Self::Rtmfp => "rtmfp",
         })
     }
@@ -92,6 +95,12 @@ pub struct RelayConfig {
     /// What a command or data message with AMF3 in it may demand, to be converted to AMF0 for an RTMP destination. One
     /// that demands more is passed on as it came.
     pub amf3: amf3::Limits,
+    /// Whether the TCP port with the number of an RTMFP listener's UDP port, and the reverse, are bound as well where
+    /// they are free, only to tell in the log of those who come to the wrong one. A port that the destination may have
+    /// on this machine is left alone. Default true.
+    pub watch_other_ports: bool,
+    /// How often at most that is told, for each such port. Default every 10 s.
+    pub wrong_port_interval: Duration,
     /// Patience with others.
     pub timeouts: RelayTimeouts,
 }
@@ -111,6 +120,8 @@ impl RelayConfig {
             max_clients_per_address: 1000,
             max_courtesies: 32,
             amf3: amf3::Limits::DEFAULT,
+            watch_other_ports: true,
+            wrong_port_interval: Duration::from_secs(10),
             timeouts: RelayTimeouts::default(),
         }
     }

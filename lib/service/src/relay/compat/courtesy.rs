@@ -22,12 +22,15 @@ pub(super) struct Courtesies {
 #[derive(Debug)]
 struct Call {
     what: What,
-    /// 0: only the call that follows is waited for.
     transaction: f64,
     /// The stream's name, if the command has one.
     name: String,
-    /// [`Time::MAX`]: it was answered here, and what the destination still says comes too late.
     due: Time,
+    /// What the destination has not sent yet: the answer, and the call that follows.
+    wants_answer: bool,
+    wants_call: bool,
+    /// It was answered here: what the destination still sends comes too late.
+    answered: bool,
 }
 
 /// What is asked for.
@@ -62,12 +65,15 @@ impl Courtesies {
     /// Looks at a message that goes to the destination.
     pub(super) fn note(&mut self, message: &TcMessage, due: Time, limit: usize) {
         let Some((what, transaction, name)) = What::of(message) else { return };
-        if transaction == 0.0 && what.call().is_none() {
-            return;
+        let (wants_answer, wants_call) = (transaction != 0.0, what.call().is_some());
+        // An older one with the same number can have no answer of its own; and what comes from now on may be for this.
+        self.calls.retain(|call| {
+            !(wants_answer && call.transaction == transaction || call.answered && call.what == what)
+        });
+        let call = Call { what, transaction, name, due, wants_answer, wants_call, answered: false };
+        if call.is_waiting() {
+            self.calls.push_back(call);
         }
-        // An older one with the same number can have no answer of its own.
-        self.calls.retain(|call| transaction == 0.0 || call.transaction != transaction);
-        self.calls.push_back(Call { what, transaction, name, due });
         while self.calls.len() > limit {
             self.calls.pop_front();
         }
@@ -83,21 +89,28 @@ impl Courtesies {
         };
         let is_answer = matches!(command.name, "_result" | "_error");
         let found = self.calls.iter().position(|call| match is_answer {
-            true => call.transaction == command.transaction && command.transaction != 0.0,
-            false => call.what.call() == Some(command.name),
+            true => call.wants_answer && call.transaction == command.transaction,
+            false => call.wants_call && call.what.call() == Some(command.name),
         });
-        let Some(call) = found.and_then(|found| self.calls.remove(found)) else { return Verdict::Pass };
-        match (call.due.is_never(), command.name) {
+        let Some((at, call)) = found.and_then(|at| Some((at, self.calls.get_mut(at)?))) else {
+            return Verdict::Pass;
+        };
+        let verdict = match (call.answered, command.name) {
             (true, _) => Verdict::Drop,
             (false, "_error") => Verdict::Replace(call.answers()),
-            // The call may come before the answer: it has one that is still to come.
-            (false, name) => {
-                if name != "_result" && call.transaction != 0.0 {
-                    self.calls.push_back(call);
-                }
-                Verdict::Pass
-            }
+            (false, _) => Verdict::Pass,
+        };
+        if is_answer {
+            call.wants_answer = false;
+            // A destination that knows the command makes the call itself, if it does so at all.
+            call.wants_call &= call.answered;
+        } else {
+            call.wants_call = false;
         }
+        if !call.is_waiting() {
+            self.calls.remove(at);
+        }
+        verdict
     }
 
     /// All have until then.
@@ -106,19 +119,14 @@ impl Courtesies {
     }
 
     pub(super) fn next(&self) -> Option<Time> {
-        self.calls.iter().map(|call| call.due).filter(|due| !due.is_never()).min()
+        self.calls.iter().filter(|call| !call.answered).map(|call| call.due).min()
     }
 
     /// The answers to one that has waited long enough.
     pub(super) fn overdue(&mut self, now: Time) -> Option<Answers> {
-        let found = self.calls.iter().position(|call| call.due <= now)?;
-        let call = self.calls.get_mut(found)?;
-        call.due = Time::MAX;
-        let answers = call.answers();
-        if call.transaction == 0.0 {
-            self.calls.remove(found);
-        }
-        Some(answers)
+        let call = self.calls.iter_mut().find(|call| !call.answered && call.due <= now)?;
+        call.answered = true;
+        Some(call.answers())
     }
 }
 
@@ -156,13 +164,18 @@ impl What {
 }
 
 impl Call {
+    const fn is_waiting(&self) -> bool {
+        self.wants_answer || self.wants_call
+    }
+
+    /// What the destination has left out.
     fn answers(&self) -> Answers {
-        let answer = (self.transaction != 0.0).then(|| {
+        let answer = self.wants_answer.then(|| {
             let answer = command::result(self.transaction).value(Value::Null);
             let answer = if self.what == What::Length { answer.value(0.0) } else { answer };
             answer.message(CONTROL_STREAM)
         });
-        let call = self.what.call().map(|name| {
+        let call = self.what.call().filter(|_| self.wants_call).map(|name| {
             let call = Builder::new(name, 0.0).value(Value::Null);
             let code = match self.what {
                 What::Publish => "NetStream.Publish.Start",
@@ -250,6 +263,17 @@ mod tests {
         assert_eq!((courtesies.overdue(Time::from_secs(9)), courtesies.next()), (None, None));
         assert_eq!(courtesies.look(&command::result(2.0).message(0)), Verdict::Drop);
         assert_eq!(courtesies.look(&command::result(2.0).message(0)), Verdict::Pass);
+        assert_eq!(courtesies.look(&call("onBWDone", 0.0)), Verdict::Drop);
+        assert_eq!(courtesies.look(&call("onBWDone", 0.0)), Verdict::Pass);
+    }
+
+    #[test]
+    fn the_next_of_the_kind_gets_the_call_that_comes_late() {
+        let mut courtesies = noted(&[call("FCPublish", 3.0)]);
+        assert!(courtesies.overdue(Time::from_secs(2)).is_some());
+        courtesies.note(&call("FCPublish", 4.0), Time::from_secs(9), 4);
+        assert_eq!(courtesies.look(&call("onFCPublish", 0.0)), Verdict::Pass);
+        assert_eq!(names(courtesies.overdue(Time::from_secs(9)).unwrap()), [("_result".to_owned(), 4.0)]);
     }
 
     #[test]
