@@ -163,7 +163,7 @@ fn only(client: &Client, name: &str, transaction: f64) -> Option<Time> {
 /// An encoder that sends `releaseStream` (2) and `FCPublish` (3) before it publishes.
 fn encoder(protocols: &[&str], manner: Manner) -> (Chain, HostId) {
     let mut chain = Chain::new(1, protocols, Server::new(at(SERVER), manner));
-    let client = chain.add_client(Task::Publish(Clip::new(1), End::Stay));
+    let client = chain.add_client(Task::Publish(Clip::new(30), End::Stay));
     chain.network.run_for(Duration::from_secs(10));
     assert!(chain.client(client).has_code("NetStream.Publish.Start"));
     (chain, client)
