@@ -29,6 +29,7 @@ pub struct Relay {
     /// are IPv6. IPv6 addresses are in brackets.
     /// Port 0 takes any free port; without :PORT it is 1935, TCP for rtmp and UDP for rtmfp. When the port is open
     /// a line "listening on URL" goes to standard error. Behind rtmfp://IP:PORT may stand ?legacy=1 (see --legacy).
+    /// rtmp-simple:// is rtmp:// sent in its plainest form, for programs with bugs.
     #[arg(long, value_name = "URL", required = true, env = "RTMFP_RELAY_LISTEN", value_delimiter = ',')]
     pub listen: Vec<ListenUrl>,
 
@@ -36,7 +37,7 @@ pub struct Relay {
     ///
     /// HOST is a name or an address, IPv6 in brackets. All addresses of a name are tried. The application and the
     /// stream are chosen by each client, they do not belong here. Behind rtmfp://HOST:PORT may stand ?legacy=1 (see
-    /// --legacy).
+    /// --legacy). rtmp-simple:// is rtmp:// sent in its plainest form, for servers with bugs.
     #[arg(long, value_name = "URL", env = "RTMFP_RELAY_TO")]
     pub to: ToUrl,
 

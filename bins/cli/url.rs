@@ -16,6 +16,8 @@ pub const DEFAULT_PORT: u16 = 1935;
 pub enum Scheme {
     /// RTMP over TCP.
     Rtmp,
+    /// The same, sent in its plainest form.
+    RtmpSimple,
     /// RTMFP over UDP.
     Rtmfp,
 }
@@ -24,6 +26,7 @@ impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rtmp => "rtmp",
+            Self::RtmpSimple => "rtmp-simple",
             Self::Rtmfp => "rtmfp",
         })
     }
@@ -127,6 +130,7 @@ impl<'a> Parts<'a> {
         };
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "rtmp" => Scheme::Rtmp,
+            "rtmp-simple" => Scheme::RtmpSimple,
             "rtmfp" => Scheme::Rtmfp,
             "rtmps" => return Err(UrlError::Rtmps),
             _ => return Err(UrlError::Scheme { scheme: scheme.to_owned() }),
@@ -201,8 +205,8 @@ pub enum UrlError {
         /// What was given.
         rest: String,
     },
-    /// A scheme that is neither of the two.
-    #[error("the protocol {scheme:?} is not known here: rtmp:// and rtmfp:// are")]
+    /// A scheme that is none of those above.
+    #[error("the protocol {scheme:?} is not known here: rtmp://, rtmp-simple:// and rtmfp:// are")]
     Scheme {
         /// What was given.
         scheme: String,

@@ -58,6 +58,7 @@ fn destination(url: ToUrl, legacy: bool) -> Destination {
 const fn protocol(scheme: Scheme) -> Protocol {
     match scheme {
         Scheme::Rtmp => Protocol::Rtmp,
+        Scheme::RtmpSimple => Protocol::RtmpSimple,
         Scheme::Rtmfp => Protocol::Rtmfp,
     }
 }

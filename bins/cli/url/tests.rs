@@ -15,6 +15,7 @@ fn addresses_to_listen_on_are_read() {
         ("rtmfp://0.0.0.0", "rtmfp://0.0.0.0:1935"),
         ("RTMFP://[::]:0", "rtmfp://[::]:0"),
         ("rtmp://[::1]/", "rtmp://[::1]:1935"),
+        ("rtmp-simple://[::1]:7", "rtmp-simple://[::1]:7"),
         ("rtmfp://0.0.0.0?legacy=1", "rtmfp://0.0.0.0:1935?legacy=1"),
         ("rtmfp://[::1]:7/?legacy=0", "rtmfp://[::1]:7?legacy=0"),
     ] {
@@ -28,6 +29,7 @@ fn destinations_are_read() {
         ("rtmp://server.example", "rtmp://server.example:1935"),
         ("rtmfp://192.0.2.7:1936/", "rtmfp://192.0.2.7:1936"),
         ("rtmp://[2001:db8::1]:65535", "rtmp://[2001:db8::1]:65535"),
+        ("RTMP-Simple://server.example", "rtmp-simple://server.example:1935"),
         ("rtmp://my_host-2.", "rtmp://my_host-2.:1935"),
     ] {
         assert_eq!(to(given).as_deref(), Ok(read), "{given}");

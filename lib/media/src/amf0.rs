@@ -9,7 +9,8 @@
 //! Writing appends to a `Vec<u8>` through a [`Writer`]; [`set_member`] changes one member of an encoded object and
 //! keeps every other byte, for relays.
 //!
-//! AMF3 is recognised (marker 0x11) but not decoded: such a value is the opaque rest of the message.
+//! AMF3 is recognised (marker 0x11) but not decoded: such a value is the opaque rest of the message. See
+//! [`amf3`](crate::amf3) for what is in it, and [`amf3::to_amf0`](crate::amf3::to_amf0) for how to get rid of it.
 
 mod edit;
 mod json;

@@ -7,6 +7,7 @@
 
 pub mod aggregate;
 pub mod amf0;
+pub mod amf3;
 pub mod classify;
 pub mod command;
 pub mod control;

@@ -5,6 +5,8 @@ use rtmfp_media::amf0::{Limits, Value};
 use rtmfp_media::command::{self, Command, Info};
 use rtmfp_media::message::CONTROL_STREAM;
 
+use crate::meaning::readable;
+
 /// What a client asks for by `connect`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectRequest {
@@ -19,6 +21,7 @@ pub struct ConnectRequest {
 impl ConnectRequest {
     /// Reads a message; `None` if it is something else.
     pub fn parse(message: &TcMessage) -> Option<Self> {
+        let message = &*readable(message);
         let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
         if command.name != "connect" || message.stream_id != CONTROL_STREAM {
             return None;
@@ -44,6 +47,7 @@ pub enum StreamUse {
 impl StreamUse {
     /// Reads a message; `None` if it says something else.
     pub fn parse(message: &TcMessage) -> Option<Self> {
+        let message = &*readable(message);
         let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
         let name = || command.argument(0).and_then(Value::as_str).map(str::to_owned);
         match command.name {

@@ -1,7 +1,10 @@
 //! What messages mean to the links that carry them.
 
+use std::borrow::Cow;
+
 use rtmfp_media::TcMessage;
 use rtmfp_media::amf0::{Limits, Value};
+use rtmfp_media::amf3;
 use rtmfp_media::command::Command;
 use rtmfp_media::control::UserControl;
 use rtmfp_media::message::kind;
@@ -60,6 +63,7 @@ impl Meaning {
     }
 
     fn of_command(message: &TcMessage) -> Self {
+        let message = &*readable(message);
         let Ok(command) = Command::parse(message.kind, &message.payload, &LIMITS) else {
             return Self::Command;
         };
@@ -85,6 +89,14 @@ impl Meaning {
     }
 }
 
+/// A command in plain AMF0, if it can be had so: old programs write names and other text in AMF3.
+pub(crate) fn readable(message: &TcMessage) -> Cow<'_, TcMessage> {
+    match amf3::plain(message, &amf3::Limits::DEFAULT) {
+        Ok(Some(plain)) => Cow::Owned(plain),
+        Ok(None) | Err(_) => Cow::Borrowed(message),
+    }
+}
+
 /// What a server says when a stream has ended for its players, or was taken from its publisher.
 const ENDS: [&str; 4] = [
     "NetStream.Play.Stop",
@@ -107,6 +119,19 @@ mod tests {
 
     use super::*;
 
+    /// A `publish` whose arguments are in AMF3.
+    fn publish_of_librtmfp() -> TcMessage {
+        let head = Builder::new("publish", 0.0).value(Value::Null).extended_message(3);
+        let payload = [&head.payload[..], b"\x11\x06\x03s\x11\x06\x09live"].concat().into();
+        TcMessage { payload, ..head }
+    }
+
+    #[test]
+    fn names_in_amf3_are_read() {
+        let publish = crate::StreamUse::parse(&publish_of_librtmfp());
+        assert_eq!(publish, Some(crate::StreamUse::Publish("s".into())));
+    }
+
     #[test]
     fn commands_that_end_streams_are_recognised() {
         let ends = |stream, deletes| Meaning::Ends { stream, deletes };
@@ -123,6 +148,7 @@ mod tests {
             ),
             (command::on_status(&Info::status("NetStream.Play.Start", "")).message(2), Meaning::Command),
             (command::publish("live", "live").message(3), Meaning::Command),
+            (publish_of_librtmfp(), Meaning::Command),
             (command::result(4.0).message(0), Meaning::Result { transaction: 4.0 }),
             (command::connect(|_| {}).message(0), Meaning::Connect { transaction: 1.0 }),
             (command::set_peer_info([]).message(0), Meaning::SetPeerInfo { transaction: 0.0 }),

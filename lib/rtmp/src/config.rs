@@ -72,13 +72,17 @@ impl Config {
     /// The plainest RTMP that there is, for peers with bugs: large chunks, all headers in full, a message's
     /// chunks in one run, and no message left unfinished. What the peer may send is not restricted.
     pub fn simple() -> Self {
-        Self {
-            chunk_size: MAX_CHUNK_SIZE,
-            compress_headers: false,
-            interleave: false,
-            abandon_started: false,
-            ..Self::default()
-        }
+        Self::default().simplified()
+    }
+
+    /// These settings, but for what [`Config::simple`] has plainer.
+    #[must_use]
+    pub const fn simplified(mut self) -> Self {
+        self.chunk_size = MAX_CHUNK_SIZE;
+        self.compress_headers = false;
+        self.interleave = false;
+        self.abandon_started = false;
+        self
     }
 }
 

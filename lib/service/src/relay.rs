@@ -5,9 +5,11 @@
 //! connection for a certificate. It is opened when the client asks for something by `connect`.
 
 mod client;
+mod compat;
 mod config;
 mod counters;
 mod dial;
+mod doors;
 mod listeners;
 mod shared;
 
@@ -169,6 +171,9 @@ impl Relay {
     }
 
     fn on_udp_ready(&mut self, now: Time, socket: SocketId, result: Result<SocketAddr, String>) {
+        if self.listeners.doors.udp_ready(socket, &result) {
+            return;
+        }
         let Some(endpoint) = self.shared.endpoints.owner_of(socket) else { return };
         match result {
             Ok(local) => {
@@ -347,7 +352,9 @@ impl Relay {
     }
 
     fn on_datagram(&mut self, now: Time, meta: &RecvMeta, bytes: &mut [u8]) {
-        self.shared.endpoints.datagram(now, meta, bytes);
+        if !self.listeners.doors.datagram(&mut self.shared, now, meta, bytes) {
+            self.shared.endpoints.datagram(now, meta, bytes);
+        }
     }
 
     fn on_job_done(&mut self, now: Time, done: JobDone) {
@@ -365,6 +372,8 @@ impl Service for Relay {
                 debug!("datagrams to {to} do not arrive: {error}");
                 self.shared.endpoints.path_error(now, socket, to, &error);
             }
+            Input::ListenReady { listener, ref result }
+                if self.listeners.doors.tcp_ready(listener, result) => {}
             Input::ListenReady { listener, result } => match result {
                 Ok(local) => self.listeners.tcp_ready(&mut self.shared, listener, local),
                 Err(error) => {
@@ -373,9 +382,13 @@ impl Service for Relay {
                     }
                 }
             },
-            Input::Accepted { stream, peer, .. } => match self.admit(peer) {
+            Input::Accepted { listener, stream, peer }
+                if self.listeners.doors.accepted(&mut self.shared, now, listener, stream, peer) => {}
+            Input::Accepted { listener, stream, peer } => match self.admit(peer) {
                 Some(id) => {
-                    let near = self.shared.accept_rtmp(now, id.link(Side::Near), stream);
+                    let protocol =
+                        self.listeners.of_listener(listener).map_or(Protocol::Rtmp, |listen| listen.protocol);
+                    let near = self.shared.accept_rtmp(now, id.link(Side::Near), stream, protocol);
                     self.add(now, id, peer, near);
                 }
                 None => self.shared.actions.push_back(Action::Abort { stream }),

@@ -9,6 +9,7 @@ use rtmfp_netconn::{
     connection_closed, connection_failed, public_uri,
 };
 
+use super::compat::Compat;
 use super::dial::{Dial, Outcome};
 use super::shared::Shared;
 
@@ -49,6 +50,7 @@ pub(super) struct Client {
     /// When the next step has to be done: the handshake, the connect, its answer, the end.
     deadline: Time,
     stage: Stage,
+    compat: Compat,
 }
 
 /// Logs that a client publishes or plays. Names of streams are keys to them on many servers, so only their beginning is
@@ -105,6 +107,7 @@ impl Client {
             early_bytes: 0,
             deadline: now + shared.config.rtmp.handshake_timeout + timeouts.connect,
             stage: Stage::Connect,
+            compat: Compat::default(),
         }
     }
 
@@ -240,6 +243,7 @@ impl Client {
         match &mut self.far {
             Far::Open(link) => {
                 log_use(self.id, self.peer, &message);
+                let message = self.compat.upstream(shared, now, message);
                 link.send(&mut shared.cx(now), message);
             }
             Far::None => {
@@ -286,6 +290,7 @@ impl Client {
             LinkEvent::Open => {
                 let Far::Opening(mut link) = core::mem::replace(&mut self.far, Far::Gone) else { return };
                 for message in self.backlog.drain(..) {
+                    let message = self.compat.upstream(shared, now, message);
                     link.send(&mut shared.cx(now), message);
                 }
                 self.far = Far::Open(link);
@@ -296,8 +301,10 @@ impl Client {
                 info!("client {} from {}: connected to {}", self.id.0, self.peer, shared.config.to);
             }
             LinkEvent::Message(message) => {
-                self.near.send(&mut shared.cx(now), message);
-                self.note_answer(shared);
+                for message in self.compat.downstream(shared, message).into_iter().flatten() {
+                    self.near.send(&mut shared.cx(now), message);
+                }
+                self.note_answer(shared, now);
             }
             LinkEvent::Ended => self.far_ended(shared, now, None),
             LinkEvent::Closed(result) => {
@@ -323,12 +330,15 @@ impl Client {
     }
 
     /// Looks whether the connect was answered by now.
-    fn note_answer(&mut self, shared: &mut Shared) {
+    fn note_answer(&mut self, shared: &mut Shared, now: Time) {
         if self.stage != Stage::Answer {
             return;
         }
         match self.near.progress() {
-            Progress::Accepted => shared.counters.connected += 1,
+            Progress::Accepted => {
+                shared.counters.connected += 1;
+                self.compat.accepted(shared, now);
+            }
             Progress::Refused => {
                 shared.counters.rejected += 1;
                 info!("client {} from {}: rejected by {}", self.id.0, self.peer, shared.config.to);
@@ -439,7 +449,8 @@ impl Client {
             Far::None | Far::Gone => None,
         };
         let deadline = Some(self.deadline).filter(|at| !at.is_never());
-        [deadline, far, self.near.poll_timeout()].into_iter().flatten().min()
+        let courtesy = self.compat.poll_timeout().filter(|_| self.stage == Stage::Running);
+        [deadline, courtesy, far, self.near.poll_timeout()].into_iter().flatten().min()
     }
 
     pub(super) fn handle_timeout(&mut self, shared: &mut Shared, now: Time) {
@@ -448,6 +459,13 @@ impl Client {
             link.handle_timeout(&mut shared.cx(now));
         }
         self.dial(shared, now, |dial, shared| dial.handle_timeout(shared, now));
+        while self.stage == Stage::Running
+            && let Some(answers) = self.compat.overdue(shared, now)
+        {
+            for message in answers.into_iter().flatten() {
+                self.near.send(&mut shared.cx(now), message);
+            }
+        }
         self.settle(shared, now);
         if self.deadline <= now {
             self.deadline = Time::MAX;

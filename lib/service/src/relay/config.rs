@@ -3,6 +3,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use rtmfp::crypto::Profile;
+use rtmfp_media::amf3;
 use rtmfp_netconn::{LinkConfig, RtmpConfig};
 
 /// What a listener or a destination speaks.
@@ -10,6 +11,8 @@ use rtmfp_netconn::{LinkConfig, RtmpConfig};
 pub enum Protocol {
     /// RTMP over TCP.
     Rtmp,
+    /// The same, sent in its plainest form, for peers with bugs ([`RtmpConfig::simple`]). Received as always.
+    RtmpSimple,
     /// RTMFP over UDP.
     Rtmfp,
 }
@@ -18,6 +21,7 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rtmp => "rtmp",
+            Self::RtmpSimple => "rtmp-simple",
             Self::Rtmfp => "rtmfp",
         })
     }
@@ -85,6 +89,18 @@ pub struct RelayConfig {
     pub max_clients: usize,
     /// Clients from one IP address at a time. Default 1000.
     pub max_clients_per_address: usize,
+    /// Commands of a client that are waited for at a time so that the relay can answer them in place of the
+    /// destination, see [`RelayTimeouts::courtesy`]. Of more, the oldest is forgotten. Default 32.
+    pub max_courtesies: usize,
+    /// What a command or data message with AMF3 in it may demand, to be converted to AMF0 for an RTMP destination. One
+    /// that demands more is passed on as it came.
+    pub amf3: amf3::Limits,
+    /// Whether the TCP port with the number of an RTMFP listener's UDP port, and the reverse, are bound as well where
+    /// they are free, only to tell in the log of those who come to the wrong one. A port that the destination may have
+    /// on this machine is left alone. Default true.
+    pub watch_other_ports: bool,
+    /// How often at most that is told, for each such port. Default every 10 s.
+    pub wrong_port_interval: Duration,
     /// Patience with others.
     pub timeouts: RelayTimeouts,
 }
@@ -102,6 +118,10 @@ impl RelayConfig {
             max_early_bytes: 32 << 10,
             max_clients: 10_000,
             max_clients_per_address: 1000,
+            max_courtesies: 32,
+            amf3: amf3::Limits::DEFAULT,
+            watch_other_ports: true,
+            wrong_port_interval: Duration::from_secs(10),
             timeouts: RelayTimeouts::default(),
         }
     }
@@ -119,6 +139,9 @@ pub struct RelayTimeouts {
     pub answer: Duration,
     /// For one address of an RTMP destination, before the next one is tried as well. Default 2.5 s.
     pub address: Duration,
+    /// For the destination's answer to a command that old programs wait for and few servers know, such as `FCPublish`
+    /// or `_checkbw`; then the relay answers it. Default 2 s.
+    pub courtesy: Duration,
     /// RTMFP: for a peer that should have answered; with the keep-alive period it is what a dead peer may cost.
     /// Default 15 s.
     pub retransmit: Duration,
@@ -131,6 +154,7 @@ impl Default for RelayTimeouts {
             open: Duration::from_secs(8),
             answer: Duration::from_millis(9500),
             address: Duration::from_millis(2500),
+            courtesy: Duration::from_secs(2),
             retransmit: Duration::from_secs(15),
         }
     }

@@ -18,6 +18,13 @@ pub(super) struct RelayCounters {
     pub(super) rejected: u64,
     /// Clients that lost their destination.
     pub(super) lost: u64,
+    /// Commands of clients that were answered in place of the destination.
+    pub(super) courtesies: u64,
+    /// Messages of clients that were rewritten in plain AMF0, and those of which that was not possible.
+    pub(super) converted: u64,
+    pub(super) not_converted: u64,
+    /// TCP connections to UDP ports, and RTMFP handshakes and other datagrams to TCP ports.
+    pub(super) wrong_port: u64,
     /// Clients that have gone.
     pub(super) ended: u64,
     /// What the links of those did, with clients and with the destination.
@@ -35,6 +42,10 @@ impl Counters for RelayCounters {
         visit("clients_rejected", self.rejected);
         visit("clients_lost", self.lost);
         visit("clients_ended", self.ended);
+        visit("came_to_wrong_port", self.wrong_port);
+        visit("commands_answered_here", self.courtesies);
+        visit("messages_converted_from_amf3", self.converted);
+        visit("messages_not_converted_from_amf3", self.not_converted);
         visit("messages_from_clients", self.near.received_messages);
         visit("message_bytes_from_clients", self.near.received_bytes);
         visit("messages_from_destination", self.far.received_messages);

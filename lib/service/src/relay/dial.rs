@@ -64,7 +64,7 @@ impl Dial {
             Err(error) => return Outcome::Failed(error),
         };
         match shared.config.to.protocol {
-            Protocol::Rtmp => {
+            Protocol::Rtmp | Protocol::RtmpSimple => {
                 self.addresses = addresses.into();
                 self.try_next(shared, now)
             }

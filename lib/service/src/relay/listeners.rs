@@ -4,6 +4,7 @@ use rtmfp::Endpoint;
 use rtmfp_base::{Action, ListenerId, Time};
 use rtmfp_netconn::EndpointId;
 
+use super::doors::Doors;
 use super::shared::Shared;
 use super::{Listen, Protocol};
 
@@ -11,6 +12,8 @@ use super::{Listen, Protocol};
 #[derive(Debug)]
 pub(super) struct Listeners {
     all: Vec<Listener>,
+    /// The ports beside them.
+    pub(super) doors: Doors,
     opened: bool,
     closed: bool,
 }
@@ -25,7 +28,7 @@ struct Listener {
 impl Listeners {
     pub(super) fn new(listen: &[Listen]) -> Self {
         let all = listen.iter().map(|&listen| Listener { listen, endpoint: None }).collect();
-        Self { all, opened: false, closed: false }
+        Self { all, doors: Doors::default(), opened: false, closed: false }
     }
 
     /// Opens all of them, the first time.
@@ -39,7 +42,7 @@ impl Listeners {
         for (number, listener) in self.all.iter_mut().enumerate() {
             let address = listener.listen.address;
             match listener.listen.protocol {
-                Protocol::Rtmp => {
+                Protocol::Rtmp | Protocol::RtmpSimple => {
                     let listener = ListenerId(number as u32);
                     shared.actions.push_back(Action::Listen { listener, address });
                 }
@@ -65,15 +68,28 @@ impl Listeners {
         self.all.get(listener.0 as usize).map(|listener| listener.listen)
     }
 
-    pub(super) fn udp_ready(&self, shared: &mut Shared, endpoint: EndpointId, local: SocketAddr) {
+    pub(super) fn udp_ready(&mut self, shared: &mut Shared, endpoint: EndpointId, local: SocketAddr) {
         if let Some(listen) = self.of_endpoint(endpoint) {
             announce(shared, listen, local);
+            self.watch(shared, listen, local);
         }
     }
 
-    pub(super) fn tcp_ready(&self, shared: &mut Shared, listener: ListenerId, local: SocketAddr) {
+    pub(super) fn tcp_ready(&mut self, shared: &mut Shared, listener: ListenerId, local: SocketAddr) {
         if let Some(listen) = self.of_listener(listener) {
             announce(shared, listen, local);
+            self.watch(shared, listen, local);
+        }
+    }
+
+    /// Watches the same port of the other kind, unless there is a listener of this relay.
+    fn watch(&mut self, shared: &mut Shared, listen: Listen, local: SocketAddr) {
+        let udp = listen.protocol == Protocol::Rtmfp;
+        let taken = self.all.iter().any(|other| {
+            other.listen.address.port() == local.port() && (other.listen.protocol == Protocol::Rtmfp) != udp
+        });
+        if shared.config.watch_other_ports && !taken {
+            self.doors.watch(shared, Listen { address: local, ..listen });
         }
     }
 
@@ -82,6 +98,7 @@ impl Listeners {
         if core::mem::replace(&mut self.closed, true) {
             return;
         }
+        self.doors.close(shared);
         for (number, listener) in self.all.iter().enumerate() {
             match listener.endpoint {
                 Some(endpoint) => {

@@ -12,7 +12,7 @@ use rtmfp_netconn::{Cx, EndpointId, Endpoints, Link, LinkConfig, LinkId, Role, R
 
 use super::counters::RelayCounters;
 use super::dial::Outgoing;
-use super::{Profiles, RelayConfig};
+use super::{Profiles, Protocol, RelayConfig};
 
 /// What all clients share.
 pub(super) struct Shared {
@@ -93,20 +93,35 @@ impl Shared {
         config
     }
 
-    pub(super) fn accept_rtmp(&mut self, now: Time, link: LinkId, stream: StreamId) -> Link {
+    pub(super) fn accept_rtmp(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        stream: StreamId,
+        protocol: Protocol,
+    ) -> Link {
         self.streams.insert(stream, link);
         if self.config.dscp != 0 {
             self.actions.push_back(Action::StreamDscp { stream, dscp: self.config.dscp });
         }
-        let (links, rtmp, seed) = (Arc::clone(&self.links), self.config.rtmp.clone(), self.rng.next_u64());
-        let rtmp = RtmpLink::new(&mut self.cx(now), link, Role::Server, stream, links, rtmp, seed);
-        Link::Rtmp(Box::new(rtmp))
+        self.rtmp_link(now, link, Role::Server, stream, protocol)
     }
 
     pub(super) fn connected_rtmp(&mut self, now: Time, link: LinkId, stream: StreamId) -> Link {
+        self.rtmp_link(now, link, Role::Client, stream, self.config.to.protocol)
+    }
+
+    fn rtmp_link(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        role: Role,
+        stream: StreamId,
+        protocol: Protocol,
+    ) -> Link {
         let (links, rtmp, seed) = (Arc::clone(&self.links), self.config.rtmp.clone(), self.rng.next_u64());
-        let rtmp = RtmpLink::new(&mut self.cx(now), link, Role::Client, stream, links, rtmp, seed);
-        Link::Rtmp(Box::new(rtmp))
+        let rtmp = if protocol == Protocol::RtmpSimple { rtmp.simplified() } else { rtmp };
+        Link::Rtmp(Box::new(RtmpLink::new(&mut self.cx(now), link, role, stream, links, rtmp, seed)))
     }
 
     /// A client's link, if the flow is one's.

@@ -2,13 +2,16 @@
 
 mod churn;
 mod clip;
+mod doors;
 mod encoder;
 mod failures;
 mod limits;
+mod old_programs;
 mod peer;
 mod play;
 mod publish;
 mod server;
+mod simple;
 mod slow;
 mod strangers;
 mod world;

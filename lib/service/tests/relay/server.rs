@@ -21,6 +21,10 @@ pub(crate) enum Manner {
     Silent,
     /// Refuses each connect.
     Rejecting,
+    /// Says nothing to commands that it does not know.
+    Ignorant,
+    /// Answers them by an error.
+    Strict,
 }
 
 /// One connection.
@@ -29,6 +33,8 @@ pub(crate) struct Session {
     stream_id: u32,
     playing: Option<Time>,
     next: usize,
+    /// The first bytes.
+    pub(crate) raw: Vec<u8>,
     /// All messages, and when.
     pub(crate) received: Vec<(Time, TcMessage)>,
     /// When it ended, and how.
@@ -123,6 +129,11 @@ impl Server {
                 session.playing = Some(now);
             }
             "deleteStream" => session.playing = None,
+            _ if manner == Manner::Ignorant => {}
+            _ if transaction > 0.0 && manner == Manner::Strict => {
+                let info = Info::error("NetConnection.Call.Failed", "never heard of it");
+                peer.send(now, command::error(transaction, &info).message(0));
+            }
             _ if transaction > 0.0 => {
                 peer.send(now, command::result(transaction).value(Value::Null).message(0))
             }
@@ -160,6 +171,7 @@ impl Service for Server {
                     stream_id: 0,
                     playing: None,
                     next: 0,
+                    raw: Vec::new(),
                     received: Vec::new(),
                     closed: None,
                     end_of_stream: None,
@@ -168,6 +180,9 @@ impl Service for Server {
                 self.by_age.push(stream);
             }
             Input::Data { stream, bytes } => {
+                if let Some(session) = self.sessions.get_mut(&stream).filter(|s| s.raw.len() < 8192) {
+                    session.raw.extend_from_slice(bytes);
+                }
                 let peer = self.sessions.get_mut(&stream).and_then(|session| session.peer.as_mut());
                 for message in peer.map(|peer| peer.receive(now, bytes)).unwrap_or_default() {
                     self.on_message(now, stream, message);

@@ -32,7 +32,7 @@ impl Application for Stranger {
     }
 }
 
-fn add_stranger(chain: &mut Chain, last: u8, metadata: &'static [u8]) -> (HostId, SendFlowId) {
+pub(crate) fn add_stranger(chain: &mut Chain, last: u8, metadata: &'static [u8]) -> (HostId, SendFlowId) {
     let profile = PlainProfile::new(format!("stranger {last}"));
     let endpoint = Endpoint::new(Config::default(), Box::new(profile), [last; 32], Time::ZERO);
     let address = (ip(last), 1935).into();
@@ -47,7 +47,7 @@ fn add_stranger(chain: &mut Chain, last: u8, metadata: &'static [u8]) -> (HostId
     (host, flow)
 }
 
-fn write(chain: &mut Chain, (host, flow): (HostId, SendFlowId), message: Message) {
+pub(crate) fn write(chain: &mut Chain, (host, flow): (HostId, SendFlowId), message: Message) {
     let now = chain.network.now();
     let endpoint = chain.network.service::<Node<Stranger>>(host).endpoint();
     let options = WriteOptions { notify: true, ..WriteOptions::default() };

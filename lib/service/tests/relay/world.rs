@@ -68,6 +68,7 @@ pub(crate) fn destination(url: &str) -> Destination {
 fn split(url: &str) -> (Protocol, &str) {
     match url.split_once("://") {
         Some(("rtmp", rest)) => (Protocol::Rtmp, rest),
+        Some(("rtmp-simple", rest)) => (Protocol::RtmpSimple, rest),
         Some(("rtmfp", rest)) => (Protocol::Rtmfp, rest),
         _ => panic!("{url}"),
     }

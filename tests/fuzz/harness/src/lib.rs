@@ -5,6 +5,7 @@
 //! mutations of them, so that every test run replays what was ever found.
 #![forbid(unsafe_code)]
 
+pub mod amf3;
 pub mod container;
 pub mod flash;
 pub mod media;
@@ -32,12 +33,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 27] = [
+pub const TARGETS: [Target; 28] = [
     Target { name: "acks", run: wire::acks, mutations: 50_000, max_len: 256 },
     Target { name: "address", run: wire::address, mutations: 50_000, max_len: 32 },
     Target { name: "aggregate", run: container::aggregate, mutations: 50_000, max_len: 1024 },
     Target { name: "amf0", run: media::amf0, mutations: 20_000, max_len: 1024 },
     Target { name: "amf0_edit", run: media::amf0_edit, mutations: 20_000, max_len: 1024 },
+    Target { name: "amf3", run: amf3::amf3, mutations: 20_000, max_len: 1024 },
     Target { name: "classify", run: media::classify, mutations: 50_000, max_len: 256 },
     Target { name: "command", run: media::command, mutations: 20_000, max_len: 1024 },
     Target { name: "flash_component", run: flash::component, mutations: 20_000, max_len: 768 },

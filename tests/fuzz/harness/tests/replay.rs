@@ -35,6 +35,7 @@ replay! {
     aggregate
     amf0
     amf0_edit
+    amf3
     classify
     command
     flash_component
