@@ -27,6 +27,9 @@ pub struct LinkConfig {
     pub finish_limit: Duration,
     /// How long the far end's other flows may outlive its control flow, and that the near end's. Default 2.5 s.
     pub tail_limit: Duration,
+    /// Whether a client's link that is finished leaves its control flow open and ends the session instead, once everything
+    /// was delivered. There are old servers that break when a control flow ends before its session. Default: no.
+    pub keeps_control_flow: bool,
     /// How long a ping of an RTMP peer, which is passed on, waits for its answer before it is answered here: not all RTMFP
     /// clients know pings. Default 5 s.
     pub ping_limit: Duration,
@@ -47,6 +50,7 @@ impl Default for LinkConfig {
             drain_limit: Duration::from_millis(2500),
             finish_limit: Duration::from_secs(8),
             tail_limit: Duration::from_millis(2500),
+            keeps_control_flow: false,
             ping_limit: Duration::from_secs(5),
             keepalive: Duration::from_secs(10),
         }

@@ -31,6 +31,8 @@ pub struct RtmfpLink {
     /// Once it is open.
     session: Option<SessionId>,
     control: Control,
+    /// Messages of the control flow that were not delivered yet, where that is to be known.
+    control_left: usize,
     far_control: FarControl,
     /// What is sent, by NetStream.
     streams: BTreeMap<u32, Outgoing>,
@@ -149,6 +151,7 @@ impl RtmfpLink {
             endpoint,
             session,
             control: Control::Open(control),
+            control_left: 0,
             far_control,
             streams: BTreeMap::new(),
             sending_flows: 0,
@@ -260,6 +263,11 @@ impl RtmfpLink {
 
     /// Ends at once, and the session with it.
     fn fail(&mut self, cx: &mut Cx<'_>, error: LinkError) {
+        self.leave(cx, Err(error));
+    }
+
+    /// Ends, and the session with it.
+    fn leave(&mut self, cx: &mut Cx<'_>, result: Result<(), LinkError>) {
         if self.common.is_closed() {
             return;
         }
@@ -268,7 +276,7 @@ impl RtmfpLink {
         {
             session.close(cx.now);
         }
-        self.common.tell_closed(Err(error));
+        self.common.tell_closed(result);
     }
 
     /// After anything has changed.
@@ -291,6 +299,12 @@ impl RtmfpLink {
             if self.sending_flows == 0
                 && let Control::Open(control) = self.control
             {
+                if self.keeps_control() {
+                    if self.control_left == 0 {
+                        self.leave(cx, Ok(()));
+                    }
+                    return;
+                }
                 self.control = Control::Closing;
                 if let Some(flow) = cx.endpoints.get(self.endpoint).and_then(|e| e.send_flow(control)) {
                     flow.close(cx.now);
@@ -300,6 +314,11 @@ impl RtmfpLink {
         if self.control == Control::Gone && self.common.is_ended() && self.sending_flows == 0 {
             self.end(cx);
         }
+    }
+
+    /// Whether its control flow stays open until the session ends.
+    fn keeps_control(&self) -> bool {
+        self.common.role == Role::Client && self.common.config.keeps_control_flow
     }
 
     /// Ends in order.

@@ -124,12 +124,13 @@ impl RtmfpLink {
             _ => None,
         };
         let Control::Open(control) = self.control else { return };
+        let options = WriteOptions { notify: self.keeps_control(), ..WriteOptions::default() };
         let Some(mut flow) = cx.endpoints.get(self.endpoint).and_then(|e| e.send_flow(control)) else {
             return;
         };
-        let written =
-            flow.write(cx.now, Message::new(&message.tc_head(), message.payload), &WriteOptions::default());
+        let written = flow.write(cx.now, Message::new(&message.tc_head(), message.payload), &options);
         let buffered = flow.buffered();
+        self.control_left += usize::from(matches!(written, Ok(Some(_))));
         if written == Err(WriteError::Full) || buffered > self.common.config.max_queued_bytes {
             return self.fail(cx, LinkError::QueueFull { queued: buffered });
         }
@@ -241,7 +242,10 @@ impl RtmfpLink {
     }
 
     pub(super) fn on_write_ended(&mut self, cx: &mut Cx<'_>, receipt: ReceiptId, tag: Tag, delivered: bool) {
-        let Use::Stream(stream_id, lane) = Use::of(tag) else { return };
+        let Use::Stream(stream_id, lane) = Use::of(tag) else {
+            self.control_left -= 1;
+            return;
+        };
         self.common.note_done(stream_id);
         self.common.stats.dropped_messages += u64::from(!delivered);
         if lane != Lane::Video {

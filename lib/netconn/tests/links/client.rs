@@ -132,3 +132,39 @@ fn a_refused_control_flow_is_a_refused_link() {
     let closed = LinkEvent::Closed(Err(LinkError::Refused(5)));
     assert!(pair.linked().position(&closed).is_some(), "{:?}", pair.linked().events);
 }
+
+/// A client that publishes, deletes its stream and finishes at once.
+fn finished(config: LinkConfig) -> Pair {
+    let mut pair = Pair::new(true, config);
+    pair.run(200);
+    pair.send(command::connect(|_| {}).message(0));
+    pair.run(100);
+    let control = pair.open_stream(0);
+    pair.write(control, &command::result(1.0).value(Value::Null).message(0));
+    pair.run(100);
+    pair.send(command::publish("live", "live").message(1));
+    pair.send(TcMessage { stream_id: 1, ..media(8, 0, b"\xaf\x01a") });
+    pair.send(command::delete_stream(1).message(0));
+    let now = pair.network.now();
+    pair.linked().with(now, Link::finish);
+    pair.run(500);
+    pair
+}
+
+#[test]
+fn a_client_that_keeps_its_control_flow_ends_by_its_session_once_all_was_delivered() {
+    let mut pair = finished(LinkConfig { keeps_control_flow: true, ..LinkConfig::default() });
+    let names: Vec<_> = pair.notes().messages(0).iter().map(name).collect();
+    assert_eq!(names, ["connect", "setPeerInfo", "deleteStream"]);
+    let finished: Vec<_> = pair.notes().offers.iter().map(|offer| offer.finished).collect();
+    assert_eq!(finished, [false, true, true], "the control flow, and two of the stream");
+    assert!(pair.notes().session_closed);
+    assert!(pair.linked().position(&LinkEvent::Closed(Ok(()))).is_some(), "{:?}", pair.linked().events);
+}
+
+#[test]
+fn other_clients_end_their_control_flow_and_leave_the_rest_to_the_server() {
+    let pair = finished(LinkConfig::default());
+    assert!(pair.notes().offers.iter().all(|offer| offer.finished));
+    assert!(!pair.notes().session_closed);
+}

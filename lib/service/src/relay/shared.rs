@@ -41,8 +41,11 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     pub(super) fn new(config: RelayConfig, profiles: Box<dyn Profiles>) -> Self {
+        let mut links = config.link.clone();
+        // MonaServer 2 frees a session twice when its control flow ends before it.
+        links.keeps_control_flow |= config.to.legacy;
         Self {
-            links: Arc::new(config.link.clone()),
+            links: Arc::new(links),
             profiles,
             rng: ChaCha20Rng::from_seed(config.seed),
             config,
