@@ -188,7 +188,7 @@ impl FromStr for StreamUrl {
     fn from_str(url: &str) -> Result<Self, String> {
         let uri: StreamUri = url.parse().map_err(|error| format!("{error}: write {FORM}"))?;
         match &*uri.scheme {
-            "rtmp" => {}
+            "rtmp" | "rtmp-simple" => {}
             "rtmfp" | "rtmps" => {
                 let scheme = uri.scheme;
                 return Err(format!(
@@ -237,6 +237,7 @@ mod tests {
         assert_eq!(url.to_string(), "rtmp://server.example:1935");
         for (given, said) in [
             ("server.example/live/key", "no scheme"),
+            ("rtmp-simple://server.example/live", "the stream is missing"),
             ("rtmps://server.example/live/key", "not supported here yet"),
             ("http://server.example/live/key", "\"http\" is not known"),
             ("rtmp:/live/key", "the host is missing"),

@@ -29,16 +29,18 @@ impl StreamUri {
     /// The port: the written one or the scheme's. None if the scheme is not known.
     pub fn effective_port(&self) -> Option<u16> {
         self.port.or(match &*self.scheme {
-            "rtmp" | "rtmfp" => Some(1935),
+            "rtmp" | "rtmp-simple" | "rtmfp" => Some(1935),
             "rtmps" | "wss" | "https" => Some(443),
             "ws" | "http" => Some(80),
             _ => None,
         })
     }
 
-    /// What `connect` says as tcUrl: everything but the arguments and the stream.
+    /// What `connect` says as tcUrl: everything but the arguments and the stream. The server need not know that
+    /// `rtmp-simple`, which is only about how RTMP is sent, was chosen: that becomes `rtmp`.
     pub fn tc_url(&self) -> String {
         let Self { scheme, host, app, .. } = self;
+        let scheme = if scheme == "rtmp-simple" { "rtmp" } else { scheme };
         if host.is_empty() {
             return format!("{scheme}:{app}");
         }

@@ -33,7 +33,7 @@ pub type Report<T> = Box<dyn FnOnce(T)>;
 /// A stream at a server.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where it is. The scheme is not looked at, RTMP is spoken.
+    /// Where it is. RTMP is spoken, in its plainest form if the scheme is `rtmp-simple`; else the scheme is not looked at.
     pub uri: StreamUri,
     /// Give up when the server has not answered for so long.
     pub timeout: Duration,

@@ -59,6 +59,8 @@ fn hosts_and_ports_are_found_in_all_their_forms() {
     }
     assert_eq!(parse("rtmfp://a@[::1]:5/app").unwrap().tc_url(), "rtmfp://[::1]:5/app");
     assert_eq!(parse("rtmfp:").unwrap().tc_url(), "rtmfp:");
+    assert_eq!(parse("rtmp-simple://h/app").unwrap().tc_url(), "rtmp://h/app");
+    assert_eq!(parse("rtmp-simple://h/app").unwrap().effective_port(), Some(1935));
 }
 
 #[test]

@@ -241,6 +241,7 @@ impl Client {
         self.state = State::Opening;
         self.deadline = now + self.target.timeout;
         let config = Config { handshake_timeout: self.target.timeout, ..Config::default() };
+        let config = if self.target.uri.scheme == "rtmp-simple" { config.simplified() } else { config };
         self.connection = Some(Connection::new(Role::Client, config, now, self.target.seed));
         out.actions.push_back(Action::WantWrite { stream: self.stream() });
     }

@@ -105,6 +105,16 @@ fn a_stream_is_published_whole_in_real_time_and_its_metadata_is_to_be_kept() {
 }
 
 #[test]
+fn a_stream_can_be_published_in_the_plainest_form_of_rtmp() {
+    let mut world = World::new(Manner::Friendly);
+    let (_slot, report) = Slot::<Vec<Published>>::new();
+    let target = Target { uri: "rtmp-simple://server/live/a".parse().unwrap(), ..target("a") };
+    let publisher = world.add(2, publish([(target, frames(1000))], report));
+    assert_eq!(world.end(publisher), Ok(()));
+    assert!(compare(&Frames::new(1000, 200).collect::<Vec<_>>(), world.published()).is_equal());
+}
+
+#[test]
 fn a_player_counts_what_comes_and_ends_with_the_stream() {
     let mut world = World::new(Manner::Friendly);
     let (slot, report) = Slot::<Played>::new();
