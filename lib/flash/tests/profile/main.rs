@@ -81,7 +81,7 @@ impl End {
 fn connect(mut client: FlashProfile, mut server: FlashProfile, seed: u64) -> Result<(End, End), KeyingError> {
     let mut random = random(seed);
     let offer = client.initiate(server.certificate(), &mut random)?()?;
-    let certificate = offer.certificate.as_deref().unwrap_or(client.certificate());
+    let certificate = offer.certificate.as_deref().unwrap_or_else(|| client.certificate());
     let answer = server.respond(certificate, &offer.component, &mut random)?()?;
     let keys = client.conclude(&offer.secret, &answer.component)()?;
     let (at_client, at_server) = (client.install(keys), server.install(answer.keys));

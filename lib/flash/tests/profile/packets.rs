@@ -120,7 +120,7 @@ fn a_batch_of_several_sessions_is_sealed_in_one_buffer_in_any_order() {
         let offer = near.initiate(server.certificate(), &mut random).unwrap()().unwrap();
         let answer = server
             .respond(
-                offer.certificate.as_deref().unwrap_or(near.certificate()),
+                offer.certificate.as_deref().unwrap_or_else(|| near.certificate()),
                 &offer.component,
                 &mut random,
             )

@@ -104,7 +104,7 @@ fn the_length_of_an_hmac_is_announced_if_and_only_if_it_is_offered() {
                 let offer = client.initiate(server.certificate(), &mut random(3)).unwrap()().unwrap();
                 let work = server
                     .respond(
-                        offer.certificate.as_deref().unwrap_or(client.certificate()),
+                        offer.certificate.as_deref().unwrap_or_else(|| client.certificate()),
                         &offer.component,
                         &mut random(4),
                     )

@@ -35,7 +35,7 @@ enum Manner {
     NoOffer,
 }
 
-/// What a server was asked: length of the certificate and the component.
+/// What a server was asked: length of the certificate and the component; for a hello neither.
 type Asked = Arc<Mutex<Vec<(usize, Vec<u8>)>>>;
 
 #[derive(Debug)]
@@ -50,6 +50,7 @@ impl Profile for Played {
         self.profile.certificate()
     }
     fn selects_near(&self, epd: &[u8]) -> bool {
+        self.asked.lock().unwrap().push((0, Vec::new()));
         self.profile.selects_near(epd)
     }
     fn selects(&self, epd: &[u8], certificate: &[u8]) -> bool {
@@ -209,9 +210,10 @@ impl World {
         &self.net.peek::<Node<Peer>>(host).application
     }
 
-    /// The groups in which the server was asked for keys.
-    fn groups(&self) -> Vec<u8> {
-        self.asked.lock().unwrap().iter().map(|(_, component)| component[2]).collect()
+    /// The groups in which the server was asked for keys; 0 stands for a hello.
+    fn asked(&self) -> Vec<u8> {
+        let group = |(_, component): &(usize, Vec<u8>)| component.get(2).copied().unwrap_or(0);
+        self.asked.lock().unwrap().iter().map(group).collect()
     }
 }
 
@@ -229,13 +231,13 @@ fn a_server_that_computes_group_2_only_is_reached_after_the_third_keying_without
     let server = (Policy::legacy(), Manner::GroupTwoOnly, &NAMED[..]);
     let mut world = World::new(1, link(20), (Policy::legacy(), Manner::Capable), server);
     world.run(3.5);
-    assert_eq!(world.groups(), [14, 14], "at 0 and 1.0 s");
+    assert_eq!(world.asked(), [0, 14, 14], "at 0 and 1.0 s");
     assert_eq!(world.at(world.client).opened_at(), None);
     world.run(0.3);
-    assert_eq!(world.groups(), [14, 14, 14, 2], "3.5 s after the first");
+    assert_eq!(world.asked(), [0, 14, 14, 14, 0, 2], "3.5 s after the first, and from the beginning");
     assert_eq!(world.at(world.client).failures(), [KeyingFailure::Unanswered]);
     assert_eq!(world.at(world.server).received, [b"hello"]);
-    let (certificate, component) = world.asked.lock().unwrap()[3].clone();
+    let (certificate, component) = world.asked.lock().unwrap()[5].clone();
     assert_eq!((certificate, component.len()), (132, 76));
     assert_eq!(component[69..], unhex("031a0210021e02"), "offers, never demands");
 }
@@ -256,7 +258,7 @@ fn without_the_legacy_policy_a_silent_server_is_never_offered_group_2_and_that_i
     let server = (Policy::legacy(), Manner::GroupTwoOnly, &NAMED[..]);
     let mut world = World::new(1, link(20), (Policy::default(), Manner::Capable), server);
     world.run(100.0);
-    assert!(world.groups().len() > 5 && world.groups().iter().all(|group| *group == 14));
+    assert!(world.asked().len() > 5 && world.asked()[1..].iter().all(|group| *group == 14));
     assert_eq!(world.at(world.client).failures(), [KeyingFailure::Unanswered], "once");
     assert_eq!(world.at(world.client).opened_at(), None);
 }
@@ -267,7 +269,7 @@ fn under_the_legacy_policy_a_capable_server_is_asked_in_the_strongest_group_only
         let server = (policy, Manner::Capable, &Group::DEFAULT[..]);
         let mut world = World::new(1, link(20), (Policy::legacy(), Manner::Capable), server);
         world.run(10.0);
-        assert_eq!(world.groups(), [16]);
+        assert_eq!(world.asked(), [0, 16]);
         assert_eq!(world.at(world.server).received, [b"hello"]);
         assert_eq!(world.at(world.client).failures(), []);
     }
@@ -283,7 +285,7 @@ fn an_answer_to_the_first_keying_still_counts_after_the_fall_back() {
     world.run(0.7);
     let opened = world.at(world.client).opened_at();
     assert!(opened.is_some(), "by the answer to the first");
-    assert_eq!(world.groups()[0], 14);
+    assert!(world.asked().contains(&14) && !world.asked().contains(&2));
     world.run(10.0);
     assert_eq!(world.at(world.server).received, [b"hello"]);
 }

@@ -78,8 +78,9 @@ pub trait Profile: Send + fmt::Debug {
     ) -> Result<Work<Result<InitiatorOffer, KeyingError>>, KeyingError>;
 
     /// Begins keying as initiator once more, in another way, for a responder that leaves the first one unanswered: one
-    /// that names what it can't do. Called once, after the keying has been sent three times. `None`, which is the
-    /// default: there is no other way, the first one goes on being sent.
+    /// that names what it can't do. Called after the keying has been sent three times, to see whether there is another
+    /// way, and then again once the responder has answered another hello. `None`, which is the default: there is no other
+    /// way, the first one goes on being sent.
     fn fall_back(
         &self,
         far_certificate: &[u8],

@@ -69,6 +69,8 @@ impl Retry {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fallback {
     Untried,
+    /// It begins with a hello: some responders give their first answer again until they get one.
+    Greeting,
     /// It is being computed.
     Pending,
     /// There is none, or it is what is sent.
@@ -288,7 +290,7 @@ impl Endpoint {
                     };
                     self.queue_control(packet);
                     if is_last {
-                        self.fall_back(id);
+                        self.begin_fallback(now, id);
                     }
                 } else {
                     session.timers.set(Timer::Startup, retry.at);
@@ -355,6 +357,9 @@ impl Endpoint {
 
     /// The first acceptable RHello decides who the responder is.
     fn choose_responder(&mut self, now: Time, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
+        if self.keying(id).is_some() {
+            return self.fall_back(meta, id, hello);
+        }
         let Some(session) = self.sessions.get(id).filter(|s| s.state == State::Hello) else { return };
         let Some(opening) = &session.opening else { return };
         if opening.rests(now) || !self.profile.selects(&opening.epd, hello.certificate) {
@@ -411,17 +416,48 @@ impl Endpoint {
         });
     }
 
-    /// The responder does not answer: tries another way of keying, if the profile has one.
-    fn fall_back(&mut self, id: SessionId) {
+    /// The responder does not answer: begins another way of keying, if the profile has one.
+    fn begin_fallback(&mut self, now: Time, id: SessionId) {
+        let tag: [u8; 16] = self.random();
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(opening) = &mut session.opening else { return };
+        self.keying_failure = Some((session.path.to, true, KeyingFailure::Unanswered));
+        let rng = &mut self.rng;
+        let way =
+            self.profile.fall_back(&session.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
+        if way.is_none() {
+            opening.fallback = Fallback::Tried;
+            return;
+        }
+        debug!("session {id}: {} leaves the keying unanswered, trying another way", session.path.to);
+        opening.fallback = Fallback::Greeting;
+        // Answers to earlier hellos have a cookie from before.
+        self.index.by_tag.remove(&opening.tag);
+        self.index.by_tag.insert(tag, id);
+        opening.tag = tag;
+        let mut chunk = Vec::new();
+        Chunk::IHello(IHello { epd: &opening.epd, tag: &tag }).write(&mut chunk);
+        self.start_keying(now, id, chunk);
+    }
+
+    /// The responder has answered the hello before another way of keying.
+    fn fall_back(&mut self, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
+        let expected = self.sessions.get(id).is_some_and(|session| {
+            session.opening.as_ref().is_some_and(|opening| opening.fallback == Fallback::Greeting)
+                && session.path.to == meta.from
+                && session.certificate == hello.certificate
+        });
+        if !expected || !self.has_room_for(hello.cookie) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(opening) = &mut session.opening else { return };
         let rng = &mut self.rng;
-        let begun =
-            self.profile.fall_back(&session.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
-        opening.fallback = if begun.is_some() { Fallback::Pending } else { Fallback::Tried };
-        self.keying_failure = Some((session.path.to, true, KeyingFailure::Unanswered));
-        if let Some(work) = begun {
-            debug!("session {id}: {} leaves the keying unanswered, trying another way", session.path.to);
+        let way = self.profile.fall_back(hello.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
+        if let Some(work) = way {
+            opening.fallback = Fallback::Pending;
+            opening.cookie = hello.cookie.to_vec();
+            opening.cookie_changed = false;
             self.push_offer(Owner::FallBack(id), id, work);
         }
     }
@@ -480,8 +516,8 @@ impl Endpoint {
         let near_id = session.near_id;
         let Some(opening) = &mut session.opening else { return };
         let Some(offer) = &opening.offer else { return };
-        // An offer that is being made has the old cookie, and brings another change about.
-        let busy = opening.fallback == Fallback::Pending;
+        // Another offer has its own cookie.
+        let busy = matches!(opening.fallback, Fallback::Greeting | Fallback::Pending);
         if busy || opening.cookie_changed || opening.cookie != change.old {
             return;
         }
