@@ -105,7 +105,9 @@ impl Profile for PlainProfile {
         }
         let mut near = Salt::default();
         random(&mut near);
-        Ok(Box::new(move || Ok(InitiatorOffer { component: near.to_vec(), secret: Arc::new(near) })))
+        Ok(Box::new(move || {
+            Ok(InitiatorOffer { component: near.to_vec(), certificate: None, secret: Arc::new(near) })
+        }))
     }
 
     fn conclude(

@@ -35,6 +35,10 @@ pub struct Config {
     /// Give up opening a session so long after the network has said of every address that nobody is there. Anybody can
     /// forge that, so an answer needs its time. [`Duration::MAX`]: it is not listened to.
     pub unreachable_timeout: Duration,
+    /// As responder: end a session that its far end has not used so long after keying in which it only offered what the
+    /// near end requires ([`KeyInfo::only_offered`](crate::crypto::KeyInfo::only_offered)). Others have 95 s, which is
+    /// the most.
+    pub offered_timeout: Duration,
     /// Whether a Redirect, or a forwarded hello, from a public address may have hellos and answers to them sent to
     /// private ones: of a local network (RFC 1918, RFC 4193), a link or a provider's customers (RFC 6598). Those
     /// from a private address always may. Two peers behind one NAT box that an introducer on the Internet has introduced
@@ -57,6 +61,7 @@ impl Default for Config {
             congestion: congestion::rfc7016,
             open_timeout: Duration::from_secs(95),
             unreachable_timeout: Duration::from_secs(1),
+            offered_timeout: Duration::from_secs(5),
             private_redirects: false,
             send_capacity: 65_536,
             receive_capacity: 65_536,

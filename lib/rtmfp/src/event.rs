@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use rtmfp_base::{InterfaceId, ReceiptId, RecvMeta, Tag};
 
+use crate::crypto::KeyingError;
 use crate::{RecvFlowId, SendFlowId, SessionId};
 
 /// Something happened. Poll events after every input.
@@ -24,6 +25,16 @@ pub enum Event {
         session: SessionId,
         /// Why.
         reason: CloseReason,
+    },
+    /// Keying with a far end did not work out, or does not so far. Of those that happen before the next one is polled only
+    /// the latest is told, as anybody can bring them about.
+    KeyingFailed {
+        /// The address of the far end.
+        peer: SocketAddr,
+        /// The near end is the initiator.
+        initiator: bool,
+        /// What is wrong.
+        failure: KeyingFailure,
     },
     /// The far end of a session is at another address or reached by another interface now, and has proven it.
     AddressChanged {
@@ -169,6 +180,22 @@ impl From<&RecvMeta> for Via {
     fn from(meta: &RecvMeta) -> Self {
         Self { interface: meta.interface, src_ip: meta.dst_ip }
     }
+}
+
+/// Why keying did not work out.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyingFailure {
+    /// What the far end has said is refused here.
+    #[error(transparent)]
+    Refused(#[from] KeyingError),
+    /// As initiator: the far end answers hellos, but has left the keying unanswered three times. It goes on being sent.
+    #[error("the far end leaves the keying unanswered")]
+    Unanswered,
+    /// As responder: the initiator only offered what the near end requires and then never used the session
+    /// ([`Config::offered_timeout`](crate::Config::offered_timeout)), which has ended. Some offer what they can't do.
+    #[error("the far end only offered what is required here, and never used the session")]
+    OnlyOffered,
 }
 
 /// Why a session ended.

@@ -32,6 +32,6 @@ pub use endpoint::{
     RecvFlowCounters, RecvFlowRef, SendFlowCounters, SendFlowRef, SessionCounters, SessionInfo, SessionRef,
     Shutdown, Stats, TimeoutReason, WriteChain, WriteError,
 };
-pub use event::{CloseReason, Event, Via};
+pub use event::{CloseReason, Event, KeyingFailure, Via};
 pub use ids::{Priority, RecvFlowId, RecvFlowKind, SendFlowId, SendFlowKind, SessionId, SessionKind};
 pub use recv::{ReceiveOrder, Received};

@@ -11,13 +11,14 @@ mod counters;
 mod dial;
 mod doors;
 mod listeners;
+mod refusals;
 mod shared;
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use log::{debug, info};
-use rtmfp::{Event, RecvFlowId, SessionId};
+use rtmfp::{Event, KeyingFailure, RecvFlowId, SessionId};
 use rtmfp_base::{
     Action, Batch, Counters, Input, JobDone, RecvMeta, Service, SocketId, StreamId, Time, Visit,
 };
@@ -26,6 +27,7 @@ use rtmfp_netconn::{Cx, EndpointId, Link, LinkId};
 use client::{Client, ClientId, Side};
 pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts};
 use listeners::Listeners;
+use refusals::Refusals;
 use shared::Shared;
 
 /// A relay, as a service.
@@ -42,6 +44,7 @@ pub struct Relay {
     armed: HashMap<ClientId, Time>,
     /// Sessions that are new, in order of time: when they must have brought a client.
     strangers: VecDeque<(Time, EndpointId, SessionId)>,
+    refusals: Refusals,
     phase: Phase,
 }
 
@@ -68,6 +71,7 @@ impl Relay {
             timers: BTreeSet::new(),
             armed: HashMap::new(),
             strangers: VecDeque::new(),
+            refusals: Refusals::new(),
             phase: Phase::Running,
         }
     }
@@ -225,6 +229,7 @@ impl Relay {
                 let patience = config.rtmp.handshake_timeout + config.timeouts.connect;
                 self.strangers.push_back((now + patience, endpoint, session));
             }
+            Event::KeyingFailed { peer, failure, .. } => self.on_keying_failed(now, endpoint, peer, &failure),
             Event::SessionClosed { session, .. } => {
                 let links = match self.shared.outgoing.get(&endpoint) {
                     Some(outgoing) => vec![outgoing.link],
@@ -235,6 +240,22 @@ impl Relay {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn on_keying_failed(
+        &mut self,
+        now: Time,
+        endpoint: EndpointId,
+        peer: SocketAddr,
+        failure: &KeyingFailure,
+    ) {
+        if let Some(outgoing) = self.shared.outgoing.get(&endpoint) {
+            let (id, _) = ClientId::of(outgoing.link);
+            self.with(id, |client, shared| client.note_keying(shared, failure));
+        } else if let Some(listen) = self.listeners.of_endpoint(endpoint) {
+            self.shared.counters.refused += 1;
+            self.refusals.note(now, listen, peer, failure);
         }
     }
 

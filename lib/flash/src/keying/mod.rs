@@ -14,7 +14,7 @@ use self::component::{Component, Writer};
 use self::key_pair::{DRAWS, Exponent, KeyPair};
 use crate::backend::Library;
 use crate::session::{Keys, LogEntry, Session};
-use crate::{Backend, Certificate, Group};
+use crate::{Backend, Certificate, CertificateParts, Group};
 
 pub(crate) use self::component::RANDOMNESS;
 pub use self::key_pair::StaticKeys;
@@ -27,6 +27,8 @@ pub(crate) struct Near {
     pub(crate) backend: Backend,
     pub(crate) keys: NearKeys,
     pub(crate) policy: Policy,
+    /// The near certificate is one static public key in group 2 and nothing else.
+    pub(crate) is_plain: bool,
     /// Whether lines for the key log are wanted.
     pub(crate) log: bool,
 }
@@ -53,6 +55,8 @@ enum Source {
     Static(Arc<KeyPair>, Box<[u8; RANDOMNESS]>),
     /// Exponents to choose one of.
     Ephemeral(Group, Vec<Exponent>),
+    /// The same in group 2, for a static pair with a certificate of its own.
+    Plain(Vec<Exponent>, Box<[u8; RANDOMNESS]>),
 }
 
 impl Source {
@@ -77,6 +81,13 @@ impl Source {
         })
     }
 
+    fn plain(random: &mut Random<'_>) -> Self {
+        let mut randomness = Box::new([0; RANDOMNESS]);
+        random(&mut randomness[..]);
+        let exponents = core::iter::repeat_with(|| Exponent::draw(Group::Modp1024, random));
+        Self::Plain(exponents.take(DRAWS).collect(), randomness)
+    }
+
     /// The pair; what the far end needs to know of it goes into the component.
     fn into_pair(
         self,
@@ -98,6 +109,12 @@ impl Source {
                     Err(exponents) => KeyPair::of_full_length(group, exponents, backend)?,
                 };
                 component.ephemeral_key(group, &pair.public);
+                Ok(Arc::new(pair))
+            }
+            Self::Plain(exponents, randomness) => {
+                let pair = KeyPair::of_full_length(Group::Modp1024, exponents, backend)?;
+                component.group_select(pair.group);
+                component.extra_randomness(&randomness[..]);
                 Ok(Arc::new(pair))
             }
         }
@@ -129,11 +146,37 @@ pub(crate) fn initiate(
 ) -> Result<Work<Result<InitiatorOffer, KeyingError>>, KeyingError> {
     let far = Certificate::parse(far_certificate).map_err(|_| KeyingError::BadCertificate)?;
     let group = near.keys.group(|group| far.supports(group)).ok_or(KeyingError::NothingInCommon)?;
+    initiate_in(group, near, &far, random)
+}
+
+/// Begins keying as initiator in group 2 where that is wanted and something else was tried first.
+pub(crate) fn fall_back(
+    near: &Near,
+    far_certificate: &[u8],
+    random: &mut Random<'_>,
+) -> Option<Work<Result<InitiatorOffer, KeyingError>>> {
+    let far = Certificate::parse(far_certificate).ok()?;
+    let weakest = near.keys.group(|group| group == Group::Modp1024 && far.supports(group))?;
+    let tried = near.keys.group(|group| far.supports(group))?;
+    let wanted = near.policy.fall_back && tried != weakest;
+    wanted.then(|| initiate_in(weakest, near, &far, random).ok()).flatten()
+}
+
+fn initiate_in(
+    group: Group,
+    near: &Near,
+    far: &Certificate<'_>,
+    random: &mut Random<'_>,
+) -> Result<Work<Result<InitiatorOffer, KeyingError>>, KeyingError> {
     let far_static = far.static_key(group).map(<[u8]>::to_vec);
     if far_static.as_ref().is_some_and(|key| !group.accepts(key)) {
         return Err(KeyingError::BadPublicKey);
     }
-    let source = Source::new(&near.keys, group, 1, random)?;
+    let is_plain = group == Group::Modp1024 && near.policy.fall_back && !near.is_plain;
+    let source = match is_plain {
+        true => Source::plain(random),
+        false => Source::new(&near.keys, group, 1, random)?,
+    };
     let (backend, policy, log) = (near.backend, near.policy, near.log);
     Ok(Box::new(move || {
         let mut writer = Writer::default();
@@ -141,9 +184,16 @@ pub(crate) fn initiate(
         writer.hmac(policy.hmac.flags(), policy.hmac_length);
         writer.sequence(policy.sequence_numbers.flags());
         let component = writer.0;
+        let certificate = is_plain.then(|| plain_certificate(&pair.public));
         let secret = Initiator { pair, component: component.clone(), far_static, backend, policy, log };
-        Ok(InitiatorOffer { component, secret: Arc::new(secret) })
+        Ok(InitiatorOffer { component, certificate, secret: Arc::new(secret) })
     }))
+}
+
+/// The certificate of Flash Player: a static public key in group 2.
+pub(crate) fn plain_certificate(public_key: &[u8]) -> Vec<u8> {
+    let static_keys = vec![(Group::Modp1024, public_key)];
+    CertificateParts { static_keys, ..CertificateParts::default() }.encode()
 }
 
 /// Ends keying as initiator.

@@ -55,6 +55,11 @@ pub struct Policy {
     /// offer, in one certain order, and with a public key of full length. Programs made with librtmfp offer them,
     /// can't do them, and understand no other answer. Nothing changes for initiators that send or ask for either.
     pub least_answer: bool,
+    /// As initiator, agree on keys in group 2 as Flash Player does, with a certificate that is one static public key and
+    /// nothing else: where the two ends have no better group, and where a responder leaves the keying in a better one
+    /// unanswered. Servers of the installed base name groups that they can't compute in, and read no other
+    /// certificate. The key is made for the session, unless the near end's certificate is such a one.
+    pub fall_back: bool,
 }
 
 impl Policy {
@@ -70,9 +75,13 @@ impl Policy {
         Self { sequence_numbers: Wish::OFFERED, ..self }
     }
 
-    /// For peers of the installed base of Flash: requires neither, and gives the least answer.
+    /// For peers of the installed base of Flash: requires neither, gives the least answer, and falls back to group 2.
     pub fn legacy() -> Self {
-        Self { least_answer: true, ..Self::default().allow_no_hmac().allow_no_sequence_numbers() }
+        Self {
+            least_answer: true,
+            fall_back: true,
+            ..Self::default().allow_no_hmac().allow_no_sequence_numbers()
+        }
     }
 
     /// Both wishes with the far end's flags taken into account.
@@ -93,6 +102,9 @@ impl Policy {
                 sequence: sequence.send_always,
             },
             receive: Protection { hmac_length: receive_length, sequence: sequence.require },
+            only_offered: [(self.hmac, far.hmac_flags), (self.sequence_numbers, far.sequence_flags)]
+                .iter()
+                .any(|(near, flags)| near.require && flags & (WILL_SEND_ALWAYS | REQUEST) == 0),
             least_answer: self.least_answer
                 && [hmac, sequence] == [Wish::OFFERED; 2]
                 && (far.hmac_flags | far.sequence_flags) & (WILL_SEND_ALWAYS | REQUEST) == 0,
@@ -102,7 +114,13 @@ impl Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { hmac: Wish::REQUIRED, hmac_length: 16, sequence_numbers: Wish::REQUIRED, least_answer: false }
+        Self {
+            hmac: Wish::REQUIRED,
+            hmac_length: 16,
+            sequence_numbers: Wish::REQUIRED,
+            least_answer: false,
+            fall_back: false,
+        }
     }
 }
 
@@ -126,6 +144,8 @@ pub(crate) struct Agreed {
     pub(crate) sequence: Wish,
     pub(crate) send: Protection,
     pub(crate) receive: Protection,
+    /// The far end only offers something that the near end requires.
+    pub(crate) only_offered: bool,
     /// A responder is to give the least answer.
     pub(crate) least_answer: bool,
 }

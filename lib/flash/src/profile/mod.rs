@@ -13,7 +13,7 @@ use rtmfp_base::Arena;
 use crate::backend::Failure;
 use crate::keying::{self, HMAC_LENGTHS, Near, NearKeys, RANDOMNESS};
 use crate::session::Session;
-use crate::{Certificate, CertificateParts, Epd, Fingerprint};
+use crate::{Certificate, CertificateParts, Epd, Fingerprint, Group};
 
 pub use self::config::{Ancillary, AncillaryPredicate, ConfigError, FlashConfig, KeyLog, KeySource};
 
@@ -60,6 +60,11 @@ impl FlashProfile {
         let certificate = parts.encode();
         let parsed = Certificate::parse(&certificate).map_err(|_| ConfigError::NoGroup)?;
         let fingerprint = parsed.fingerprint();
+        let plain_key = match &config.keys {
+            KeySource::Static { keys, .. } => keys.pair(Group::Modp1024),
+            KeySource::Ephemeral { .. } => None,
+        };
+        let is_plain = plain_key.is_some_and(|key| keying::plain_certificate(&key.public) == certificate);
         let keys = match config.keys {
             KeySource::Ephemeral { groups } => NearKeys::Ephemeral(groups),
             KeySource::Static { keys, .. } => NearKeys::Static(keys),
@@ -72,6 +77,7 @@ impl FlashProfile {
                 backend: config.backend,
                 keys,
                 policy: config.policy,
+                is_plain,
                 log: config.key_log.is_some(),
             },
             key_log: config.key_log,
@@ -134,6 +140,14 @@ impl Profile for FlashProfile {
         keying::initiate(&self.near, far_certificate, random)
     }
 
+    fn fall_back(
+        &self,
+        far_certificate: &[u8],
+        random: &mut Random<'_>,
+    ) -> Option<Work<Result<InitiatorOffer, KeyingError>>> {
+        keying::fall_back(&self.near, far_certificate, random)
+    }
+
     fn conclude(
         &self,
         secret: &InitiatorSecret,
@@ -169,7 +183,13 @@ impl Profile for FlashProfile {
         let session = self.session(key)?;
         let nonce = |nonce: &[u8; 32]| if key == DEFAULT_KEY { Vec::new() } else { nonce.to_vec() }.into();
         let ((near, far), (authenticated, sequenced)) = (session.nonces(), session.demands());
-        Some(KeyInfo { near_nonce: nonce(near), far_nonce: nonce(far), authenticated, sequenced })
+        Some(KeyInfo {
+            near_nonce: nonce(near),
+            far_nonce: nonce(far),
+            authenticated,
+            sequenced,
+            only_offered: session.only_offered,
+        })
     }
 
     fn front_len(&self, key: KeyId) -> usize {

@@ -15,6 +15,8 @@ use crate::packet::{Layout, Mac, Receiver, ReplayWindow, Sender};
 pub(crate) struct Session {
     /// How its packets are sealed.
     pub(crate) layout: Layout,
+    /// The far end only offered something that the near end requires.
+    pub(crate) only_offered: bool,
     pub(crate) state: State,
 }
 
@@ -56,7 +58,7 @@ impl Session {
             far_nonce: Secret::default(),
         };
         let layout = Layout { hmac_length: None, next: None };
-        Ok(Self { layout, state: State::Working(Box::new(working)) })
+        Ok(Self { layout, only_offered: false, state: State::Working(Box::new(working)) })
     }
 
     /// Keys that wait for the first authentic packet; `log` is the end of the session that writes them into the key
@@ -71,6 +73,7 @@ impl Session {
         let log_line = log.map(|log| log.line(&keys, &agreed, library));
         Self {
             layout,
+            only_offered: agreed.only_offered,
             state: State::Idle(Box::new(Idle { keys, receive: agreed.receive, library, log_line })),
         }
     }

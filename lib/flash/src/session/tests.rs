@@ -26,6 +26,7 @@ fn sessions(hmac_length: Option<u8>, sequence: Option<u64>, backend: Backend) ->
         sequence: Wish::OFFERED,
         send: protection,
         receive: protection,
+        only_offered: false,
         least_answer: false,
     };
     let session = |is_initiator| Session::new(keys(is_initiator, backend), agreed, None, backend.library());

@@ -218,12 +218,13 @@ fn wishes() -> impl Strategy<Value = Wish> {
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (wishes(), 4_u8..=32, wishes(), any::<bool>()).prop_map(
-        |(hmac, hmac_length, sequence_numbers, least_answer)| Policy {
+    (wishes(), 4_u8..=32, wishes(), any::<(bool, bool)>()).prop_map(
+        |(hmac, hmac_length, sequence_numbers, (least_answer, fall_back))| Policy {
             hmac,
             hmac_length,
             sequence_numbers,
             least_answer,
+            fall_back,
         },
     )
 }

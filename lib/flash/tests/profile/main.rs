@@ -3,9 +3,11 @@
 
 mod backends;
 mod keying;
+mod legacy;
 mod packets;
 mod rfc7425;
 mod selection;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -79,7 +81,8 @@ impl End {
 fn connect(mut client: FlashProfile, mut server: FlashProfile, seed: u64) -> Result<(End, End), KeyingError> {
     let mut random = random(seed);
     let offer = client.initiate(server.certificate(), &mut random)?()?;
-    let answer = server.respond(client.certificate(), &offer.component, &mut random)?()?;
+    let certificate = offer.certificate.as_deref().unwrap_or_else(|| client.certificate());
+    let answer = server.respond(certificate, &offer.component, &mut random)?()?;
     let keys = client.conclude(&offer.secret, &answer.component)()?;
     let (at_client, at_server) = (client.install(keys), server.install(answer.keys));
     Ok((End { profile: client, key: at_client }, End { profile: server, key: at_server }))

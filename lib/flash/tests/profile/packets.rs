@@ -118,7 +118,14 @@ fn a_batch_of_several_sessions_is_sealed_in_one_buffer_in_any_order() {
         let mut server = profile(ephemeral(&[Group::Modp1024]), *policy, 100 + seed as u64);
         let mut random = crate::random(seed as u64);
         let offer = near.initiate(server.certificate(), &mut random).unwrap()().unwrap();
-        let answer = server.respond(near.certificate(), &offer.component, &mut random).unwrap()().unwrap();
+        let answer = server
+            .respond(
+                offer.certificate.as_deref().unwrap_or_else(|| near.certificate()),
+                &offer.component,
+                &mut random,
+            )
+            .unwrap()()
+        .unwrap();
         let keys = near.conclude(&offer.secret, &answer.component)().unwrap();
         let (key, at_server) = (near.install(keys), server.install(answer.keys));
         far.push((key, End { profile: server, key: at_server }));

@@ -102,7 +102,13 @@ fn the_length_of_an_hmac_is_announced_if_and_only_if_it_is_offered() {
                 let client = profile(ephemeral(&TWO), policy(near), 1);
                 let server = profile(ephemeral(&TWO), policy(far), 2);
                 let offer = client.initiate(server.certificate(), &mut random(3)).unwrap()().unwrap();
-                let work = server.respond(client.certificate(), &offer.component, &mut random(4)).unwrap();
+                let work = server
+                    .respond(
+                        offer.certificate.as_deref().unwrap_or_else(|| client.certificate()),
+                        &offer.component,
+                        &mut random(4),
+                    )
+                    .unwrap();
                 for component in [offer.component, work().unwrap().component] {
                     let [value] = options(&component, HMAC)[..] else { panic!("not once") };
                     let [flags, length] = value[..] else { panic!("{value:?}") };

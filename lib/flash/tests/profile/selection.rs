@@ -33,6 +33,15 @@ fn a_predicate_on_ancillary_data_counts_unless_there_is_a_fingerprint() {
     assert!(!server.selects(&Epd::uri("x").encode(), b"no certificate"));
 }
 
+/// Rule L7 of the installed base: librtmfp names the application and nothing else.
+#[test]
+fn ancillary_data_that_is_only_a_path_selects_a_server() {
+    let server = profile(ephemeral(&Group::DEFAULT), Policy::default(), 1);
+    assert!(server.selects_near(&unhex("050a6c697665")), "live");
+    assert!(server.selects_near(&Epd::uri("live").encode()));
+    assert!(server.selects_near(&Epd::uri("").encode()));
+}
+
 #[test]
 fn the_canonical_discriminator_has_the_fingerprint_only() {
     let server = profile(ephemeral(&Group::DEFAULT), Policy::default(), 1);

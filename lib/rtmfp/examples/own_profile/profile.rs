@@ -119,7 +119,11 @@ impl Profile for SharedKeyProfile {
             secrets: Arc::clone(&self.secrets),
         };
         Ok(Box::new(move || {
-            Ok(InitiatorOffer { component: component.to_vec(), secret: Arc::new(initiator) })
+            Ok(InitiatorOffer {
+                component: component.to_vec(),
+                certificate: None,
+                secret: Arc::new(initiator),
+            })
         }))
     }
 
@@ -188,6 +192,7 @@ impl Profile for SharedKeyProfile {
             far_nonce: session.far_nonce.to_vec().into(),
             authenticated: true,
             sequenced: true,
+            ..KeyInfo::default()
         })
     }
 

@@ -77,6 +77,19 @@ pub trait Profile: Send + fmt::Debug {
         random: &mut Random<'_>,
     ) -> Result<Work<Result<InitiatorOffer, KeyingError>>, KeyingError>;
 
+    /// Begins keying as initiator once more, in another way, for a responder that leaves the first one unanswered: one
+    /// that names what it can't do. Called after the keying has been sent three times, to see whether there is another
+    /// way, and then again once the responder has answered another hello. `None`, which is the default: there is no other
+    /// way, the first one goes on being sent.
+    fn fall_back(
+        &self,
+        far_certificate: &[u8],
+        random: &mut Random<'_>,
+    ) -> Option<Work<Result<InitiatorOffer, KeyingError>>> {
+        let _ = (far_certificate, random);
+        None
+    }
+
     /// Ends keying as initiator with the responder's component.
     fn conclude(
         &self,
@@ -140,6 +153,8 @@ pub trait Signatures: Send + Sync {
 pub struct InitiatorOffer {
     /// The Session Key Initiator Component.
     pub component: Vec<u8>,
+    /// The certificate to send with it, where that is not [`Profile::certificate`].
+    pub certificate: Option<Vec<u8>>,
     /// What [`Profile::conclude`] needs.
     pub secret: InitiatorSecret,
 }
@@ -187,6 +202,8 @@ pub struct KeyInfo {
     pub authenticated: bool,
     /// Received packets carry sequence numbers: none can be replayed.
     pub sequenced: bool,
+    /// The far end, as initiator, only offered what the near end requires: some offer what they can't do.
+    pub only_offered: bool,
 }
 
 impl fmt::Debug for KeyInfo {

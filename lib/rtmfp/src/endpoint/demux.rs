@@ -393,6 +393,11 @@ impl Endpoint {
                     self.offer_done(now, id, *result);
                 }
             }
+            Owner::FallBack(id) => {
+                if let Ok(result) = result.downcast::<OfferResult>() {
+                    self.fallback_done(now, id, *result);
+                }
+            }
             Owner::Resign(id) => {
                 if let Ok(result) = result.downcast::<ResignResult>() {
                     self.resign_done(now, id, *result);

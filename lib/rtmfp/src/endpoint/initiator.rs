@@ -9,16 +9,21 @@ use log::debug;
 use rtmfp_base::{InterfaceId, RecvMeta, Time};
 
 use super::control::{ControlPacket, Envelope};
-use super::jobs::{ConcludeResult, OfferResult, Offered, Owner, ResignResult};
+use super::jobs::{ConcludeResult, OfferResult, Offered, Owner, ResignResult, Secret};
 use super::{Endpoint, OpenFlowError};
 use crate::config::{MAX_PACKET, MAX_STARTUP_PACKET};
-use crate::event::CloseReason;
+use crate::crypto::{InitiatorOffer, KeyingError, Work};
+use crate::event::{CloseReason, KeyingFailure};
 use crate::session::{Path, Role, Session, State, Timer};
 use crate::wire::{Chunk, CookieChange, IHello, IIKeying, RHello, RIKeying, Redirect};
 use crate::{SendFlowId, SessionId};
 
 /// Answers of a responder that are tried before the rest is ignored: each costs public-key work.
 const MAX_CONCLUSIONS: u8 = 8;
+
+/// So often the keying is sent before another way of it is tried, if there is one: the third goes out 3.5 s after the
+/// first.
+const KEYINGS: u32 = 3;
 
 /// Room in a keying packet for all that is neither cookie nor certificate: component, signature, headers.
 const KEYING_RESERVE: usize = 1280;
@@ -60,6 +65,18 @@ impl Retry {
     }
 }
 
+/// What becomes of another way of keying.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fallback {
+    Untried,
+    /// It begins with a hello: some responders give their first answer again until they get one.
+    Greeting,
+    /// It is being computed.
+    Pending,
+    /// There is none, or it is what is sent.
+    Tried,
+}
+
 #[derive(Debug)]
 struct Candidate {
     to: SocketAddr,
@@ -84,6 +101,10 @@ pub(crate) struct Opening {
     cookie: Vec<u8>,
     cookie_changed: bool,
     offer: Option<Offered>,
+    /// The offer before, that may still be answered.
+    former: Option<Offered>,
+    /// Another way of keying.
+    fallback: Fallback,
     keying: Option<(Vec<u8>, Retry)>,
     concluding: bool,
     conclusions: u8,
@@ -153,6 +174,8 @@ impl Endpoint {
             cookie: Vec::new(),
             cookie_changed: false,
             offer: None,
+            former: None,
+            fallback: Fallback::Untried,
             keying: None,
             concluding: false,
             conclusions: 0,
@@ -253,6 +276,7 @@ impl Endpoint {
             State::Keying => {
                 let Some((chunk, retry)) = &mut opening.keying else { return };
                 if retry.is_due(now) {
+                    let is_last = retry.sent == KEYINGS && opening.fallback == Fallback::Untried;
                     let chunk = chunk.clone();
                     session.timers.set(Timer::Startup, retry.at);
                     let path = &session.path;
@@ -265,6 +289,9 @@ impl Endpoint {
                         chunk,
                     };
                     self.queue_control(packet);
+                    if is_last {
+                        self.begin_fallback(now, id);
+                    }
                 } else {
                     session.timers.set(Timer::Startup, retry.at);
                 }
@@ -330,6 +357,9 @@ impl Endpoint {
 
     /// The first acceptable RHello decides who the responder is.
     fn choose_responder(&mut self, now: Time, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
+        if self.keying(id).is_some() {
+            return self.fall_back(meta, id, hello);
+        }
         let Some(session) = self.sessions.get(id).filter(|s| s.state == State::Hello) else { return };
         let Some(opening) = &session.opening else { return };
         if opening.rests(now) || !self.profile.selects(&opening.epd, hello.certificate) {
@@ -354,6 +384,7 @@ impl Endpoint {
             Ok(work) => work,
             Err(error) => {
                 debug!("session {id}: can't agree on keys with {}: {error}", meta.from);
+                self.keying_failure = Some((meta.from, true, error.into()));
                 self.abort_session(now, id, CloseReason::Keying);
                 return;
             }
@@ -364,22 +395,81 @@ impl Endpoint {
         session.path = Path::new(meta.interface, meta.from, meta.dst_ip);
         session.timers.stop(Timer::Startup);
         opening.cookie = hello.cookie.to_vec();
-        let (near_id, cookie) = (session.near_id, opening.cookie.clone());
-        let certificate = self.profile.certificate().to_vec();
-        let signatures = self.profile.signatures();
-        self.jobs.push(Owner::Offer(id), move || -> OfferResult {
-            let offer = work()?;
-            let mut parameters = Vec::new();
-            IIKeying::write_parameters(near_id, &cookie, &certificate, &offer.component, &mut parameters);
-            let signature = signatures.sign(&parameters);
-            Ok(Offered {
-                component: offer.component,
-                secret: super::jobs::Secret(offer.secret),
-                parameters,
-                signature,
-            })
-        });
+        self.push_offer(Owner::Offer(id), id, work);
         self.touch(now, id);
+    }
+
+    /// Has an offer made and signed.
+    fn push_offer(&mut self, owner: Owner, id: SessionId, work: Work<Result<InitiatorOffer, KeyingError>>) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let Some(opening) = &session.opening else { return };
+        let (near_id, cookie) = (session.near_id, opening.cookie.clone());
+        let usual = self.profile.certificate().to_vec();
+        let signatures = self.profile.signatures();
+        self.jobs.push(owner, move || -> OfferResult {
+            let InitiatorOffer { component, certificate, secret } = work()?;
+            let certificate = certificate.unwrap_or(usual);
+            let mut parameters = Vec::new();
+            IIKeying::write_parameters(near_id, &cookie, &certificate, &component, &mut parameters);
+            let signature = signatures.sign(&parameters);
+            Ok(Offered { component, secret: Secret(secret), certificate, parameters, signature })
+        });
+    }
+
+    /// The responder does not answer: begins another way of keying, if the profile has one.
+    fn begin_fallback(&mut self, now: Time, id: SessionId) {
+        let tag: [u8; 16] = self.random();
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(opening) = &mut session.opening else { return };
+        self.keying_failure = Some((session.path.to, true, KeyingFailure::Unanswered));
+        let rng = &mut self.rng;
+        let way =
+            self.profile.fall_back(&session.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
+        if way.is_none() {
+            opening.fallback = Fallback::Tried;
+            return;
+        }
+        debug!("session {id}: {} leaves the keying unanswered, trying another way", session.path.to);
+        opening.fallback = Fallback::Greeting;
+        // Answers to earlier hellos have a cookie from before.
+        self.index.by_tag.remove(&opening.tag);
+        self.index.by_tag.insert(tag, id);
+        opening.tag = tag;
+        let mut chunk = Vec::new();
+        Chunk::IHello(IHello { epd: &opening.epd, tag: &tag }).write(&mut chunk);
+        self.start_keying(now, id, chunk);
+    }
+
+    /// The responder has answered the hello before another way of keying.
+    fn fall_back(&mut self, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
+        let expected = self.sessions.get(id).is_some_and(|session| {
+            session.opening.as_ref().is_some_and(|opening| opening.fallback == Fallback::Greeting)
+                && session.path.to == meta.from
+                && session.certificate == hello.certificate
+        });
+        if !expected || !self.has_room_for(hello.cookie) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Some(opening) = &mut session.opening else { return };
+        let rng = &mut self.rng;
+        let way = self.profile.fall_back(hello.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
+        if let Some(work) = way {
+            opening.fallback = Fallback::Pending;
+            opening.cookie = hello.cookie.to_vec();
+            opening.cookie_changed = false;
+            self.push_offer(Owner::FallBack(id), id, work);
+        }
+    }
+
+    pub(super) fn fallback_done(&mut self, now: Time, id: SessionId, result: OfferResult) {
+        let Some(opening) = self.keying(id) else { return };
+        opening.fallback = Fallback::Tried;
+        match result {
+            Ok(_) => self.offer_done(now, id, result),
+            // The first offer stands.
+            Err(error) => debug!("session {id}: the other way of keying failed: {error}"),
+        }
     }
 
     pub(super) fn offer_done(&mut self, now: Time, id: SessionId, result: OfferResult) {
@@ -388,7 +478,7 @@ impl Endpoint {
                 let mut chunk = Vec::new();
                 IIKeying::write_to(&offered.parameters, &offered.signature, &mut chunk);
                 if let Some(opening) = self.keying(id) {
-                    opening.offer = Some(offered);
+                    opening.former = opening.offer.replace(offered);
                     self.start_keying(now, id, chunk);
                 }
             }
@@ -426,14 +516,21 @@ impl Endpoint {
         let near_id = session.near_id;
         let Some(opening) = &mut session.opening else { return };
         let Some(offer) = &opening.offer else { return };
-        if opening.cookie_changed || opening.cookie != change.old {
+        // Another offer has its own cookie.
+        let busy = matches!(opening.fallback, Fallback::Greeting | Fallback::Pending);
+        if busy || opening.cookie_changed || opening.cookie != change.old {
             return;
         }
         opening.cookie_changed = true;
         opening.cookie = change.new.to_vec();
-        let certificate = self.profile.certificate();
         let mut parameters = Vec::new();
-        IIKeying::write_parameters(near_id, change.new, certificate, &offer.component, &mut parameters);
+        IIKeying::write_parameters(
+            near_id,
+            change.new,
+            &offer.certificate,
+            &offer.component,
+            &mut parameters,
+        );
         let signatures = self.profile.signatures();
         self.jobs.push(Owner::Resign(id), move || -> ResignResult {
             let signature = signatures.sign(&parameters);
@@ -464,16 +561,24 @@ impl Endpoint {
         opening.concluding = true;
         opening.conclusions += 1;
         session.far_id = keying.session_id;
-        let work = self.profile.conclude(&offer.secret.0, keying.component);
-        let signatures = self.profile.signatures();
-        let certificate = session.certificate.clone();
-        let signed = [keying.signed, &offer.component].concat();
-        let signature = keying.signature.to_vec();
-        self.jobs.push(Owner::Conclude(id), move || -> ConcludeResult {
-            if !signatures.verify(&certificate, &signed, &signature) {
-                return Err(crate::crypto::KeyingError::BadSignature);
+        let profile = &self.profile;
+        let conclusion = |offer: &Offered| {
+            let work = profile.conclude(&offer.secret.0, keying.component);
+            let signatures = profile.signatures();
+            let certificate = session.certificate.clone();
+            let signed = [keying.signed, &offer.component].concat();
+            let signature = keying.signature.to_vec();
+            move || -> ConcludeResult {
+                match signatures.verify(&certificate, &signed, &signature) {
+                    true => work(),
+                    false => Err(KeyingError::BadSignature),
+                }
             }
-            work()
+        };
+        // Which of two offers is answered shows in what fits.
+        let (latest, former) = (conclusion(offer), opening.former.as_ref().map(conclusion));
+        self.jobs.push(Owner::Conclude(id), move || -> ConcludeResult {
+            latest().or_else(|error| former.map_or(Err(error), |former| former()))
         });
     }
 
@@ -481,7 +586,11 @@ impl Endpoint {
         let Some(opening) = self.keying(id) else { return };
         opening.concluding = false;
         match result {
-            Err(error) => debug!("session {id}: the responder's keying is not acceptable: {error}"),
+            Err(error) => {
+                debug!("session {id}: the responder's keying is not acceptable: {error}");
+                let peer = self.sessions.get(id).map(|session| session.path.to);
+                self.keying_failure = peer.map(|peer| (peer, true, error.into()));
+            }
             Ok(keys) => {
                 let early = core::mem::take(&mut opening.early);
                 let key = self.profile.install(keys);

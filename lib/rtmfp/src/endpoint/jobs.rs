@@ -13,6 +13,8 @@ use crate::crypto::{InitiatorSecret, KeyingError, SessionKeys};
 pub(crate) enum Owner {
     /// As initiator: the component and the signature.
     Offer(SessionId),
+    /// As initiator: the same once more, in another way.
+    FallBack(SessionId),
     /// As initiator: a signature under another cookie.
     Resign(SessionId),
     /// As initiator: the keys.
@@ -34,6 +36,8 @@ pub(crate) type RespondResult = Result<Responded, KeyingError>;
 pub(crate) struct Offered {
     pub(crate) component: Vec<u8>,
     pub(crate) secret: Secret,
+    /// The near certificate that goes with it.
+    pub(crate) certificate: Vec<u8>,
     /// Parameters and signature of the IIKeying chunk.
     pub(crate) parameters: Vec<u8>,
     pub(crate) signature: Vec<u8>,
@@ -61,7 +65,11 @@ pub(crate) struct Responded {
 impl Owner {
     fn session(self) -> SessionId {
         match self {
-            Self::Offer(id) | Self::Resign(id) | Self::Conclude(id) | Self::Respond(id, _) => id,
+            Self::Offer(id)
+            | Self::FallBack(id)
+            | Self::Resign(id)
+            | Self::Conclude(id)
+            | Self::Respond(id, _) => id,
         }
     }
 }

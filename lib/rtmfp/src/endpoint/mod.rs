@@ -41,7 +41,7 @@ pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, SessionCounters, S
 
 use crate::config::{Config, MAX_METADATA, SessionConfig};
 use crate::crypto::Profile;
-use crate::event::{CloseReason, Event};
+use crate::event::{CloseReason, Event, KeyingFailure};
 use crate::ids::SessionKind;
 use crate::recv::State as RecvState;
 use crate::send::SendFlow;
@@ -123,6 +123,8 @@ pub struct Endpoint {
     /// Memory for what is being sealed, and the session ids of the far ends.
     sealings: Vec<crate::crypto::Sealing>,
     sealing_ids: Vec<u32>,
+    /// What has gone wrong last, until it is polled: with whom, and whether this end is the initiator.
+    keying_failure: Option<(SocketAddr, bool, KeyingFailure)>,
     stats: Stats,
 }
 
@@ -200,6 +202,7 @@ impl Endpoint {
             offered: None,
             sealings: Vec::new(),
             sealing_ids: Vec::new(),
+            keying_failure: None,
             stats: Stats::default(),
         }
     }
@@ -253,6 +256,9 @@ impl Endpoint {
             self.reject(now, flow, 0);
         }
         self.settle_dependent(now);
+        if let Some((peer, initiator, failure)) = self.keying_failure.take() {
+            return Some(Event::KeyingFailed { peer, initiator, failure });
+        }
         while let Some(event) = self.flows.events.pop_front() {
             self.flows.note_told(&event);
             if let Event::FlowOffered { flow, .. } = event {

@@ -92,8 +92,9 @@ impl Endpoint {
     }
 }
 
-/// The header of a packet that carries nothing but a fragment of another, or is one in which nothing else matters.
-fn bare_header(mode: Mode) -> PacketHeader {
+/// The header of a packet that carries nothing but a fragment of another, but for its timestamp, or is one in which
+/// nothing else matters.
+pub(super) fn bare_header(mode: Mode) -> PacketHeader {
     PacketHeader {
         mode,
         time_critical: false,
@@ -103,11 +104,10 @@ fn bare_header(mode: Mode) -> PacketHeader {
     }
 }
 
-/// Cuts a clear packet into packets of at most `room` bytes with a fragment each.
-pub(super) fn cut(packet: &[u8], mode: Mode, packet_id: u64, room: usize) -> Vec<Vec<u8>> {
+/// Cuts a clear packet into packets of at most `room` bytes with a header and a fragment each.
+pub(super) fn cut(packet: &[u8], header: &PacketHeader, packet_id: u64, room: usize) -> Vec<Vec<u8>> {
     let mut rest = packet;
     let mut pieces = Vec::new();
-    let header = bare_header(mode);
     while !rest.is_empty() {
         let index = pieces.len() as u64;
         let taken = header.encoded_len() + HEADER_LEN + 1 + vlu::len(packet_id) + vlu::len(index);

@@ -105,6 +105,7 @@ impl Endpoint {
             Err(error) => {
                 debug!("{}: keying is not acceptable: {error}", meta.from);
                 self.stats.failed_handshakes += 1;
+                self.keying_failure = Some((meta.from, false, error.into()));
                 return;
             }
         };
@@ -183,7 +184,9 @@ impl Endpoint {
         if initiator {
             self.stats.opened_sessions += 1;
         } else {
-            session.timers.set(Timer::Deadline, now + UNUSED);
+            let only_offered = self.profile.key_info(key).is_some_and(|info| info.only_offered);
+            let patience = if only_offered { self.config.offered_timeout.min(UNUSED) } else { UNUSED };
+            session.timers.set(Timer::Deadline, now + patience);
             self.stats.accepted_sessions += 1;
         }
         if initiator {

@@ -6,7 +6,7 @@ use rtmfp_base::Time;
 
 use super::{Endpoint, TimeoutReason};
 use crate::SessionId;
-use crate::event::CloseReason;
+use crate::event::{CloseReason, KeyingFailure};
 use crate::session::{CLOSE_LIMIT, CLOSE_PERIOD, State, Timer};
 use crate::wire::Chunk;
 
@@ -68,7 +68,13 @@ impl Endpoint {
             Timer::Startup => self.resend_startup(now, id),
             Timer::Deadline => {
                 let reason = match (session.is_open(), session.life.proven) {
-                    (true, false) => CloseReason::NeverUsed,
+                    (true, false) => {
+                        let info = self.profile.key_info(session.key);
+                        if info.is_some_and(|info| info.only_offered) {
+                            self.keying_failure = Some((session.path.to, false, KeyingFailure::OnlyOffered));
+                        }
+                        CloseReason::NeverUsed
+                    }
                     (true, true) => CloseReason::Unresponsive,
                     (false, _) => CloseReason::OpenTimeout,
                 };

@@ -188,7 +188,8 @@ impl Endpoint {
         } else {
             let (mode, packet_id) = (session.mode(), session.mtu.packet_id());
             // The front may grow by a byte from one piece to the next, with the sequence number in it.
-            let pieces = super::mtu::cut(&batch.buffer[clear_at..], mode, packet_id, room.saturating_sub(1));
+            let head = PacketHeader { timestamp: Some(timestamp(now)), ..super::mtu::bare_header(mode) };
+            let pieces = super::mtu::cut(&batch.buffer[clear_at..], &head, packet_id, room.saturating_sub(1));
             batch.buffer.truncate(start);
             for piece in pieces {
                 let start = batch.buffer.len();

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::common::endpoint;
 use crate::hand::{A, B, DELAY, Fate, Forger, Hands, deliver, events, kinds, parse, run_jobs, transmits, v4};
 use bytes::Bytes;
-use rtmfp::crypto::{DEFAULT_KEY, Profile};
+use rtmfp::crypto::{DEFAULT_KEY, KeyingError, Profile};
 use rtmfp::wire::{Address, Chunk, CookieChange, IIKeying, Mode, Origin, RHello, RIKeying, Redirect, kind};
-use rtmfp::{Config, Disposition, Endpoint, Event, FlowSpec, Priority};
+use rtmfp::{Config, Disposition, Endpoint, Event, FlowSpec, KeyingFailure, Priority};
 use rtmfp_base::{InterfaceId, Message, Tag, Time, WriteOptions};
 
 /// An endpoint that wants to talk with `b` at [`B`].
@@ -319,7 +319,15 @@ fn a_wrong_keying_of_a_responder_does_not_stop_the_right_one() {
     assert!(caller.is_open());
     assert!(matches!(
         events(&mut caller.endpoint, caller.now)[..],
-        [Event::SessionOpened { initiator: true, .. }, Event::FlowBound { .. },]
+        [
+            Event::KeyingFailed {
+                initiator: true,
+                failure: KeyingFailure::Refused(KeyingError::BadSignature),
+                ..
+            },
+            Event::SessionOpened { initiator: true, .. },
+            Event::FlowBound { .. },
+        ]
     ));
 }
 

@@ -30,6 +30,7 @@ mod identity;
 mod interfaces;
 mod introduction;
 mod latency;
+mod legacy_wire;
 mod limits;
 mod mobility;
 mod mtu;

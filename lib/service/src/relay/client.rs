@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use log::{debug, info, warn};
+use rtmfp::KeyingFailure;
 use rtmfp_base::{StreamId, Time};
 use rtmfp_netconn::{
     ConnectRequest, Cx, Link, LinkError, LinkEvent, LinkId, Progress, StreamUse, TcMessage,
@@ -11,6 +12,7 @@ use rtmfp_netconn::{
 
 use super::compat::Compat;
 use super::dial::{Dial, Outcome};
+use super::refusals::hint;
 use super::shared::Shared;
 
 /// Which of a client's links.
@@ -51,6 +53,8 @@ pub(super) struct Client {
     deadline: Time,
     stage: Stage,
     compat: Compat,
+    /// What may be wrong with the destination, should it not be reached.
+    hint: Option<String>,
 }
 
 /// Logs that a client publishes or plays. Names of streams are keys to them on many servers, so only their beginning is
@@ -108,6 +112,7 @@ impl Client {
             deadline: now + shared.config.rtmp.handshake_timeout + timeouts.connect,
             stage: Stage::Connect,
             compat: Compat::default(),
+            hint: None,
         }
     }
 
@@ -165,6 +170,12 @@ impl Client {
         result: Result<Vec<SocketAddr>, String>,
     ) {
         self.dial(shared, now, |dial, shared| dial.resolved(shared, now, result));
+    }
+
+    /// Keying with the destination has not worked out so far.
+    pub(super) fn note_keying(&mut self, shared: &Shared, failure: &KeyingFailure) {
+        debug!("client {} from {}: {}: {failure}", self.id.0, self.peer, shared.config.to);
+        self.hint = hint(&shared.config.to, failure).or_else(|| self.hint.take());
     }
 
     pub(super) fn connected(&mut self, shared: &mut Shared, now: Time, stream: StreamId) {
@@ -294,6 +305,7 @@ impl Client {
                     link.send(&mut shared.cx(now), message);
                 }
                 self.far = Far::Open(link);
+                self.hint = None;
                 if let Stage::Open { asked } = self.stage {
                     self.stage = Stage::Answer;
                     self.deadline = asked + shared.config.timeouts.answer;
@@ -410,6 +422,8 @@ impl Client {
 
     /// There is no way to the destination: the client is told why, and let go.
     fn fail(&mut self, shared: &mut Shared, now: Time, reason: &str) {
+        let hint = self.hint.take().map(|hint| format!(": {hint}")).unwrap_or_default();
+        let reason = format!("{reason}{hint}");
         warn!("client {} from {}: cannot connect to {}: {reason}", self.id.0, self.peer, shared.config.to);
         shared.counters.failed += 1;
         if let Progress::Asked { transaction } = self.near.progress() {

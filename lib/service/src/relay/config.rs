@@ -27,7 +27,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Where clients are listened for. Shown as `rtmp://127.0.0.1:1935` or `rtmfp://[::1]:1935`.
+/// Where clients are listened for. Shown as `rtmp://127.0.0.1:1935` or `rtmfp://[::1]:1935?legacy=1`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Listen {
     /// What clients speak.
@@ -54,16 +54,25 @@ pub struct Destination {
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.protocol, self.address)
+        write!(f, "{}://{}{}", self.protocol, self.address, setting(self.protocol, self.legacy))
     }
 }
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
-            true => write!(f, "{}://[{}]:{}", self.protocol, self.host, self.port),
-            false => write!(f, "{}://{}:{}", self.protocol, self.host, self.port),
+            true => write!(f, "{}://[{}]:{}", self.protocol, self.host, self.port)?,
+            false => write!(f, "{}://{}:{}", self.protocol, self.host, self.port)?,
         }
+        f.write_str(setting(self.protocol, self.legacy))
+    }
+}
+
+/// What stands behind an address.
+const fn setting(protocol: Protocol, legacy: bool) -> &'static str {
+    match (protocol, legacy) {
+        (Protocol::Rtmfp, true) => "?legacy=1",
+        _ => "",
     }
 }
 

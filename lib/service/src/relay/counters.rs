@@ -10,6 +10,8 @@ pub(super) struct RelayCounters {
     pub(super) turned_away: u64,
     /// Clients that did not complete the handshake, or never sent a `connect`.
     pub(super) never_connected: u64,
+    /// Sessions that were refused to strangers, because no keys could be agreed on.
+    pub(super) refused: u64,
     /// Clients whose destination was reached.
     pub(super) connected: u64,
     /// Clients whose destination could not be reached, or did not answer.
@@ -37,6 +39,7 @@ impl Counters for RelayCounters {
         visit("clients_accepted", self.accepted);
         visit("clients_turned_away", self.turned_away);
         visit("clients_never_connected", self.never_connected);
+        visit("sessions_refused", self.refused);
         visit("clients_connected", self.connected);
         visit("clients_failed", self.failed);
         visit("clients_rejected", self.rejected);

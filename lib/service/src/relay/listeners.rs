@@ -125,6 +125,7 @@ impl Listeners {
 }
 
 fn announce(shared: &mut Shared, listen: Listen, local: SocketAddr) {
-    let listen = Listen { address: local, ..listen };
+    // Others put it behind their `--to`, where the setting would say something else.
+    let listen = Listen { address: local, legacy: false, ..listen };
     shared.actions.push_back(Action::Announce(format!("listening on {listen}")));
 }
