@@ -4,6 +4,7 @@
 mod grids;
 mod identity;
 mod ledger;
+mod legacy;
 mod mishaps;
 mod node;
 mod options;
@@ -11,6 +12,7 @@ mod random;
 mod relay;
 mod runner;
 mod scenario;
+mod strict;
 mod talker;
 mod trial;
 

@@ -3,8 +3,8 @@
 use rtmfp_netsim::Dice;
 
 use crate::identity::Cryptography;
-use crate::relay;
 use crate::trial::{Outcome, Trial};
+use crate::{legacy, relay};
 
 /// A scenario.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -23,17 +23,24 @@ pub(crate) enum Scenario {
     Flash,
     /// The relay's service between RTMP clients and a server.
     Relay,
+    /// The relay's service between peers of the installed base and RTMP.
+    Legacy,
+    /// Handshakes of a client of the installed base, one after the other.
+    Handshakes,
 }
 
 /// Names and shares of a thousand.
-const ALL: [(Scenario, &str, u64); 7] = [
+const ALL: [(Scenario, &str, u64); 9] = [
     (Scenario::Pair, "pair", 390),
     (Scenario::Star, "star", 180),
     (Scenario::Mesh, "mesh", 140),
     (Scenario::Nat, "nat", 140),
     (Scenario::Crowd, "crowd", 10),
     (Scenario::Flash, "flash", 60),
-    (Scenario::Relay, "relay", 80),
+    (Scenario::Relay, "relay", 60),
+    (Scenario::Legacy, "legacy", 20),
+    // By name only.
+    (Scenario::Handshakes, "handshakes", 0),
 ];
 
 /// Which nodes there are.
@@ -76,8 +83,11 @@ impl Scenario {
     /// When anything is not as it has to be.
     pub(crate) fn run(self, seed: u64, logs: bool) -> Outcome {
         let mut dice = Dice::new(seed, 2);
-        if self == Self::Relay {
-            return relay::run(seed, dice);
+        match self {
+            Self::Relay => return relay::run(seed, dice),
+            Self::Legacy => return legacy::run(seed, dice),
+            Self::Handshakes => return legacy::handshakes(seed, dice),
+            _ => {}
         }
         let shape = self.shape(&mut dice);
         Trial::new(seed, shape, dice, logs).run()
@@ -90,7 +100,7 @@ impl Scenario {
             Self::Flash => 2 + dice.below(2) as usize,
             Self::Star | Self::Nat => 3 + dice.below(4) as usize,
             Self::Mesh => 3 + dice.below(3) as usize,
-            Self::Crowd | Self::Relay => 20 + dice.below(31) as usize,
+            Self::Crowd | Self::Relay | Self::Legacy | Self::Handshakes => 20 + dice.below(31) as usize,
         };
         let mut behind_nat = vec![None; nodes];
         let all_but = |node| (0..nodes).filter(|&other| other != node).collect::<Vec<_>>();
