@@ -1,0 +1,7 @@
+//! Redirectors, those who register with them and clients, on simulated networks.
+
+mod hygiene;
+mod pools;
+mod redirects;
+mod registration;
+mod world;
