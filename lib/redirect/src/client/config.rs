@@ -96,6 +96,9 @@ pub enum RegistrantState {
     Disconnected,
     /// It refused because of the authentication; it will be tried again.
     BadAuth,
+    /// It turned out to be one that is connected already, found at other addresses; it will be tried again, as that may
+    /// change.
+    Duplicate,
     /// The registrant was closed.
     Closed,
 }

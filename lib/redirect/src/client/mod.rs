@@ -304,6 +304,10 @@ impl Registrant {
     }
 
     fn on_bound(&mut self, now: Time, endpoint: &mut Endpoint, id: RedirectorId, session: SessionId) {
+        if self.peers.iter().any(|peer| peer.session == Some(session)) {
+            // A second registration would take the place of the first.
+            return self.disconnect(now, endpoint, id, RegistrantState::Duplicate);
+        }
         let Some(peer) = self.peers.get_mut(id.0) else { return };
         let Some(mut open) = endpoint.session(session) else { return };
         let (keepalive, retransmit_limit) = (self.config.keepalive, self.config.retransmit_limit);

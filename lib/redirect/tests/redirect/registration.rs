@@ -173,15 +173,23 @@ fn a_target_registers_with_all_redirectors_of_one_name() {
 }
 
 #[test]
-fn two_specifications_that_lead_to_one_redirector_share_one_session() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
-    let target = world.target(10, &[1, 1], quick());
-    world.run(3 * SECOND);
-    // The second registration takes the place of the first, which comes again and takes that of the second...
-    assert_eq!(world.target_states(redirector), [TargetState::Active]);
-    let sessions = world.network.service::<rtmfp::driver::Node<crate::world::TargetApp>>(target);
-    assert_eq!(sessions.endpoint().session_count(), 1);
+fn of_two_specifications_that_lead_to_one_redirector_one_registers() {
+    for_each_seed(5, |seed| {
+        let mut world = World::new(seed);
+        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+        let target = world.target(10, &[1, 1], quick());
+        world.run(20 * SECOND);
+        assert_eq!(world.target_states(redirector), [TargetState::Active]);
+        let stats = world.server(redirector).stats();
+        assert_eq!((stats.clients, stats.replaced), (1, 0));
+        let states: Vec<_> = world.app(target).registrant.redirectors().map(|(_, _, state)| state).collect();
+        assert!(states.contains(&RegistrantState::Registered), "{states:?}");
+        assert!(states.contains(&RegistrantState::Duplicate), "{states:?}");
+        // When it comes again, still one of them registers.
+        world.restart_redirector(redirector, 1, ServerConfig::default());
+        world.run(30 * SECOND);
+        assert_eq!(world.target_states(redirector), [TargetState::Active]);
+    });
 }
 
 #[test]
