@@ -2,6 +2,7 @@
 
 mod hygiene;
 mod pools;
+mod protocol;
 mod redirects;
 mod registration;
 mod world;

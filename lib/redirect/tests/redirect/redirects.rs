@@ -46,13 +46,17 @@ fn a_target_that_drains_or_is_full_gets_no_more_clients_at_once_until_it_wants_s
         world.target_states(redirector),
         [TargetState::Draining, TargetState::Full, TargetState::Active]
     );
-    (0..10).for_each(|_| drop(world.client(&[1])));
+    for _ in 0..10 {
+        world.client(&[1]);
+    }
     world.run(SECOND);
     assert_eq!(world.counts(&targets), [0, 0, 10]);
     world.with(targets[0], |registrant, now, endpoint| registrant.set_active(now, endpoint, true));
     world.with(targets[1], |registrant, now, endpoint| registrant.set_load(now, endpoint, 1));
     world.run(Duration::from_millis(50));
-    (0..9).for_each(|_| drop(world.client(&[1])));
+    for _ in 0..9 {
+        world.client(&[1]);
+    }
     world.run(SECOND);
     assert_eq!(world.counts(&targets), [3, 3, 13]);
 }
@@ -126,7 +130,9 @@ fn by_hash_clients_of_one_application_meet_at_one_target_also_through_another_re
     let mut world = World::new(1);
     let config = || ServerConfig { targets: None, ..one(Policy::Hash) };
     let redirectors = [1, 2].map(|last| world.redirector(last, config(), Users::new()));
-    (10..18).for_each(|last| drop(world.target(last, &[1, 2], quick())));
+    for last in 10..18 {
+        world.target(last, &[1, 2], quick());
+    }
     world.run(SECOND);
     let mut used = Vec::new();
     for application in 0..40 {
@@ -149,7 +155,9 @@ fn by_hash_clients_may_bring_the_key_themselves() {
     let key = HashKey::Parameter("room".to_owned());
     let redirector =
         world.redirector(1, ServerConfig { key, targets: None, ..one(Policy::Hash) }, Users::new());
-    (10..18).for_each(|last| drop(world.target(last, &[1], quick())));
+    for last in 10..18 {
+        world.target(last, &[1], quick());
+    }
     world.run(SECOND);
     let mut used = Vec::new();
     for room in 0..40 {
