@@ -178,7 +178,7 @@ fn of_two_specifications_that_lead_to_one_redirector_one_registers() {
         let mut world = World::new(seed);
         let redirector = world.redirector(1, ServerConfig::default(), Users::new());
         let target = world.target(10, &[1, 1], quick());
-        world.run(20 * SECOND);
+        world.run(18 * SECOND);
         assert_eq!(world.target_states(redirector), [TargetState::Active]);
         let stats = world.server(redirector).stats();
         assert_eq!((stats.clients, stats.replaced), (1, 0));
