@@ -29,7 +29,7 @@ impl Fixed {
     }
 
     /// Has an endpoint tell of the hellos that are to be answered.
-    pub fn start(&mut self, endpoint: &mut Endpoint) {
+    pub fn start(&self, endpoint: &mut Endpoint) {
         endpoint.set_watch_hellos(true);
         endpoint.set_accepting(false);
     }

@@ -194,7 +194,7 @@ impl Registrant {
     /// # Errors
     /// [`UserDataError`].
     pub fn send_user_data(
-        &mut self,
+        &self,
         now: Time,
         endpoint: &mut Endpoint,
         redirector: RedirectorId,

@@ -66,7 +66,7 @@ impl<T: Target> Ring<T> {
         }
     }
 
-    pub(super) fn choose(&mut self, count: usize, key: &[u8]) -> Vec<(u128, T)> {
+    pub(super) fn choose(&self, count: usize, key: &[u8]) -> Vec<(u128, T)> {
         let mut chosen: Vec<(u128, T)> = Vec::with_capacity(count);
         let start = Place(hash(key));
         // Several points of one target may follow each other.

@@ -100,11 +100,8 @@ impl Server {
         }
         let session = endpoint.session(target.session);
         let keys = session.and_then(|session| session.info().keys).unwrap_or_default();
-        let good = match self.users.check_far(endpoint.profile(), &keys, user, code) {
-            // Somebody whom another redirector knows.
-            None => return,
-            Some(good) => good,
-        };
+        // A user who is unknown here may be another redirector's.
+        let Some(good) = self.users.check_far(endpoint.profile(), &keys, user, code) else { return };
         if !good {
             info!("{id:?} at {}: bad authentication", target.info.address);
             let (from, session) = (target.info.address.ip(), target.session);
@@ -188,7 +185,7 @@ impl Server {
 
     fn register(&mut self, now: Time, endpoint: &mut Endpoint, id: TargetId, as_what: Registered) {
         let Some(target) = self.targets.get_mut(id) else { return };
-        let before = core::mem::replace(&mut target.registered, Some(as_what));
+        let before = target.registered.replace(as_what);
         if before != Some(as_what) {
             match as_what {
                 Registered::Active => self.stats.registrations += 1,
@@ -255,7 +252,7 @@ impl Server {
         }
     }
 
-    pub(super) fn tell_reflexive(&mut self, now: Time, endpoint: &mut Endpoint, id: TargetId) {
+    pub(super) fn tell_reflexive(&self, now: Time, endpoint: &mut Endpoint, id: TargetId) {
         if let Some(addr) = self.targets.get(id).map(|target| target.info.address) {
             let seen = Command::Reflexive(Address { origin: Origin::Observed, addr });
             // Who does not take it has other worries.
@@ -268,7 +265,7 @@ impl Server {
     /// # Errors
     /// [`UserDataError`].
     pub fn send_user_data(
-        &mut self,
+        &self,
         now: Time,
         endpoint: &mut Endpoint,
         target: TargetId,
@@ -278,7 +275,7 @@ impl Server {
     }
 
     fn tell(
-        &mut self,
+        &self,
         now: Time,
         endpoint: &mut Endpoint,
         id: TargetId,

@@ -53,12 +53,12 @@ impl Redirector {
         let seed = config.seed.map(|byte| !byte);
         let role = match config.mode {
             RedirectorMode::Targets { server, users } => {
-                let mut server = Server::new(*server, users, seed);
+                let server = Server::new(*server, users, seed);
                 server.start(&mut endpoint);
                 Role::Targets(Box::new(server))
             }
             RedirectorMode::Fixed { addresses, rotate, limits } => {
-                let mut fixed = Fixed::new(&addresses, rotate, limits);
+                let fixed = Fixed::new(&addresses, rotate, limits);
                 fixed.start(&mut endpoint);
                 Role::Fixed(Box::new(fixed))
             }
