@@ -103,3 +103,20 @@ impl<N: Into<Vec<u8>>, P: Into<Vec<u8>>> FromIterator<(N, P)> for Users {
         Self(users.into_iter().map(|(name, password)| (name.into(), Secret::new(password))).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_never_shown_and_compare_by_their_bytes() {
+        let users: Users = [("relay", "geheim"), ("other", "word")].into_iter().collect();
+        let shown = format!("{users:?} {:?}", Secret::new("geheim"));
+        assert!(!shown.contains("geheim") && !shown.contains("103"), "{shown}");
+        assert_eq!(Secret::new("a"), Secret::new(*b"a"));
+        assert_ne!(Secret::new("a"), Secret::new("ab"));
+        let changed: Users = [("relay", "other"), ("other", "word")].into_iter().collect();
+        assert!(users.agree_on(&changed, b"other") && !users.agree_on(&changed, b"relay"));
+        assert!(!users.agree_on(&users, b"nobody"));
+    }
+}
