@@ -2,7 +2,9 @@
 //! and time, and runs under the simulator as it runs for real.
 #![forbid(unsafe_code)]
 
+pub mod redirector;
 pub mod relay;
 pub mod tools;
 
+pub use redirector::{Redirector, RedirectorConfig, RedirectorMode};
 pub use relay::{Destination, Listen, Profiles, Protocol, Relay, RelayConfig, RelayTimeouts};

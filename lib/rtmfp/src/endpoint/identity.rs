@@ -31,10 +31,14 @@ impl Endpoint {
         self.index.by_tag.values().filter_map(|&id| Some((id, &**self.sessions.get(id)?)))
     }
 
-    /// The opening sessions whose Endpoint Discriminator selects a certificate.
+    /// The opening sessions whose Endpoint Discriminator selects a certificate. Those that are opened apart are to one of
+    /// several whom it selects, and find out themselves to whom.
     fn openings_to(&self, certificate: &[u8]) -> Vec<SessionId> {
         let selected = self.openings().filter(|(_, session)| {
-            session.opening.as_ref().is_some_and(|opening| self.profile.selects(&opening.epd, certificate))
+            session
+                .opening
+                .as_ref()
+                .is_some_and(|opening| !opening.apart && self.profile.selects(&opening.epd, certificate))
         });
         selected.map(|(id, _)| id).collect()
     }
@@ -47,7 +51,10 @@ impl Endpoint {
             matches!(state, Some(State::Open | State::Hello | State::Keying))
         });
         known.or_else(|| {
-            let mut keying = self.openings().filter(|(_, session)| session.state == State::Keying);
+            let mut keying = self.openings().filter(|(_, session)| {
+                session.state == State::Keying
+                    && session.opening.as_ref().is_some_and(|opening| !opening.apart)
+            });
             keying.find(|(_, session)| self.profile.selects(epd, &session.certificate)).map(|(id, _)| id)
         })
     }

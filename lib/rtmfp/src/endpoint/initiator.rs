@@ -92,6 +92,8 @@ struct Candidate {
 pub(crate) struct Opening {
     pub(crate) epd: Bytes,
     pub(crate) flows: Vec<SendFlowId>,
+    /// Only a session with the very far end that answers takes its flows, none with another of the same name.
+    pub(super) apart: bool,
     /// It lost a glare, and waits until then whether the far end's session takes its flows.
     pub(super) rests_until: Option<Time>,
     tag: [u8; 16],
@@ -157,7 +159,12 @@ impl Opening {
 
 impl Endpoint {
     /// A new initiator session, without candidates yet.
-    pub(super) fn begin_opening(&mut self, now: Time, epd: Bytes) -> Result<SessionId, OpenFlowError> {
+    pub(super) fn begin_opening(
+        &mut self,
+        now: Time,
+        epd: Bytes,
+        apart: bool,
+    ) -> Result<SessionId, OpenFlowError> {
         let tag: [u8; 16] = self.random();
         let path = Path::new(InterfaceId(0), SocketAddr::from(([0, 0, 0, 0], 0)), None);
         let id = self.new_session(now, Role::Initiator, &path).ok_or(OpenFlowError::Limit)?;
@@ -167,6 +174,7 @@ impl Endpoint {
         session.opening = Some(Box::new(Opening {
             epd: epd.clone(),
             flows: Vec::new(),
+            apart,
             rests_until: None,
             tag,
             candidates: Vec::new(),
@@ -183,7 +191,9 @@ impl Endpoint {
         }));
         session.timers.set(Timer::Deadline, deadline);
         self.index.by_tag.insert(tag, id);
-        self.index.by_epd.insert(epd, id);
+        if !apart {
+            self.index.by_epd.insert(epd, id);
+        }
         Ok(id)
     }
 

@@ -299,13 +299,40 @@ impl Endpoint {
         spec: FlowSpec,
         tag: Tag,
     ) -> Result<SendFlowId, OpenFlowError> {
+        self.open_to(now, epd, spec, tag, false)
+    }
+
+    /// The same, but never in a session with, or one that is being opened to, another end that the discriminator selects
+    /// as well: for one of several ends that share a name, to be found at the candidates of this flow. Should it turn out
+    /// that there is a session with the very end that answers, the flow goes there.
+    ///
+    /// # Errors
+    /// [`OpenFlowError`].
+    pub fn open_flow_apart(
+        &mut self,
+        now: Time,
+        epd: &[u8],
+        spec: FlowSpec,
+        tag: Tag,
+    ) -> Result<SendFlowId, OpenFlowError> {
+        self.open_to(now, epd, spec, tag, true)
+    }
+
+    fn open_to(
+        &mut self,
+        now: Time,
+        epd: &[u8],
+        spec: FlowSpec,
+        tag: Tag,
+        apart: bool,
+    ) -> Result<SendFlowId, OpenFlowError> {
         self.check_flow(&spec)?;
-        let existing = self.session_to(epd);
+        let existing = if apart { None } else { self.session_to(epd) };
         let capacity = self.config.send_capacity;
         let flow = SendFlow::new(Bytes::copy_from_slice(epd), spec.metadata, tag, spec.priority, capacity);
         let session = match existing {
             Some(session) => session,
-            None => self.begin_opening(now, Bytes::copy_from_slice(epd))?,
+            None => self.begin_opening(now, Bytes::copy_from_slice(epd), apart)?,
         };
         self.attach_new(now, session, flow)
     }

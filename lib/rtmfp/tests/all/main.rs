@@ -9,6 +9,7 @@ mod hand;
 
 mod acks;
 mod amplification;
+mod apart;
 mod congestion;
 mod counters;
 mod deadlines;

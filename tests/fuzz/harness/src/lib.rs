@@ -10,6 +10,7 @@ pub mod container;
 pub mod flash;
 pub mod media;
 mod mutate;
+pub mod redirect;
 pub mod relay;
 pub mod rtmfp;
 pub mod rtmp;
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 28] = [
+pub const TARGETS: [Target; 29] = [
     Target { name: "acks", run: wire::acks, mutations: 50_000, max_len: 256 },
     Target { name: "address", run: wire::address, mutations: 50_000, max_len: 32 },
     Target { name: "aggregate", run: container::aggregate, mutations: 50_000, max_len: 1024 },
@@ -52,6 +53,7 @@ pub const TARGETS: [Target; 28] = [
     Target { name: "hello", run: wire::hello, mutations: 50_000, max_len: 512 },
     Target { name: "keying", run: wire::keying, mutations: 50_000, max_len: 512 },
     Target { name: "packet", run: wire::packet, mutations: 50_000, max_len: 1400 },
+    Target { name: "redirector", run: redirect::redirector, mutations: 20_000, max_len: 512 },
     Target { name: "relay", run: relay::relay, mutations: 300, max_len: 2048 },
     Target { name: "rtmfp_fragments", run: rtmfp::fragments, mutations: 5000, max_len: 1024 },
     Target { name: "rtmfp_session", run: rtmfp::session, mutations: 5000, max_len: 4096 },

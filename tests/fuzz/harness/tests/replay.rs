@@ -48,6 +48,7 @@ replay! {
     hello
     keying
     packet
+    redirector
     relay
     rtmfp_fragments
     rtmfp_session

@@ -1,0 +1,64 @@
+//! A redirector without targets.
+
+use rtmfp::wire::{Address, Origin};
+use rtmfp::{Endpoint, Event};
+use rtmfp_base::Time;
+
+use core::net::SocketAddr;
+
+use crate::limiter::Limiter;
+use crate::server::{RedirectLimits, shorten};
+
+/// Redirects everybody to the same addresses, whatever they ask for. Its endpoint should be selected by no discriminator.
+#[derive(Debug)]
+pub struct Fixed {
+    addresses: Vec<Address>,
+    rotate: bool,
+    limits: RedirectLimits,
+    limiter: Limiter,
+    redirects: u64,
+    limited: u64,
+}
+
+impl Fixed {
+    /// Redirects to these addresses; with `rotate` each Redirect begins with the next of them.
+    pub fn new(addresses: &[SocketAddr], rotate: bool, limits: RedirectLimits) -> Self {
+        let addresses = addresses.iter().map(|&addr| Address { origin: Origin::Reported, addr }).collect();
+        let limiter = limits.limiter();
+        Self { addresses, rotate, limits, limiter, redirects: 0, limited: 0 }
+    }
+
+    /// Has an endpoint tell of the hellos that are to be answered.
+    pub fn start(&self, endpoint: &mut Endpoint) {
+        endpoint.set_watch_hellos(true);
+        endpoint.set_accepting(false);
+    }
+
+    /// Takes an event of its endpoint. Answers whether it was for it.
+    pub fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: &Event) -> bool {
+        let Event::UnmatchedIHello { tag, from, via, .. } = event else { return false };
+        if !self.limiter.take(now, from.ip()) {
+            self.limited += 1;
+            return true;
+        }
+        let mut list = vec![self.addresses.clone()];
+        shorten(&mut list, self.limits.room_beside(tag));
+        if endpoint.send_redirect(*via, *from, tag, &list.concat()).is_ok() {
+            self.redirects += 1;
+        }
+        if self.rotate && !self.addresses.is_empty() {
+            self.addresses.rotate_left(1);
+        }
+        true
+    }
+
+    /// Redirects that were sent.
+    pub fn redirects(&self) -> u64 {
+        self.redirects
+    }
+
+    /// Hellos that were not answered because too many came.
+    pub fn limited(&self) -> u64 {
+        self.limited
+    }
+}

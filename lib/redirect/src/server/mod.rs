@@ -1,0 +1,412 @@
+//! The redirector's half: who has registered, and where clients are sent.
+
+mod answers;
+mod commands;
+mod config;
+mod stats;
+mod target;
+
+use core::time::Duration;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use bytes::Bytes;
+use log::{debug, info};
+use rand::rngs::ChaCha20Rng;
+use rand::{Rng, SeedableRng};
+use rtmfp::{Endpoint, Event, RecvFlowId, SessionId};
+use rtmfp_base::{Arena, Time};
+use rtmfp_flash::{Certificate, Epd};
+
+pub(crate) use answers::shorten;
+pub use config::{HashKey, RedirectLimits, ServerConfig, ServerLimits};
+pub use stats::ServerStats;
+pub use target::{LeaveReason, TargetId, TargetInfo, TargetKind, TargetState};
+use target::{Target, Trust};
+
+use crate::auth::Users;
+use crate::limiter::Limiter;
+use crate::pools::Pools;
+use crate::selection::Selection;
+use crate::wire::{self, Settings};
+
+/// Registrants in one session: one that comes again may be there before its older self has gone.
+const SESSION_CLIENTS: usize = 2;
+
+/// How often targets are looked at whether they are silent.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A redirector: takes registrations and answers hellos.
+///
+/// It acts on an endpoint that others may use as well: after each event of that, [`Server::on_event`]; at
+/// [`Server::poll_timeout`], [`Server::handle_timeout`]; after either and after any other call, [`Server::poll_event`] until
+/// there is none. The endpoint has to have a host name by which registrants find it, and must not accept discriminators
+/// with URIs, for those are the clients' that are to be redirected. [`ServerConfig::configure_sessions`] says what its
+/// sessions need.
+#[derive(Debug)]
+pub struct Server {
+    config: ServerConfig,
+    users: Users,
+    pools: Pools,
+    /// By the number of the pool.
+    selections: Vec<Selection<TargetId>>,
+    targets: Arena<TargetKind, Target>,
+    by_flow: HashMap<RecvFlowId, TargetId>,
+    by_session: HashMap<SessionId, Vec<TargetId>>,
+    by_identity: HashMap<Bytes, TargetId>,
+    unauthenticated: usize,
+    deadlines: BTreeSet<(Time, TargetId)>,
+    look_at: Time,
+    shuffle_at: Time,
+    answers: Limiter,
+    wrong_attempts: Limiter,
+    events: VecDeque<ServerEvent>,
+    stats: ServerStats,
+}
+
+/// What a redirector tells its owner.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// Things stand differently with a registrant.
+    State {
+        /// Which registrant.
+        target: TargetId,
+        /// How things stand now.
+        state: TargetState,
+    },
+    /// A registrant is one no longer.
+    Left {
+        /// Which one; its id is dead.
+        target: TargetId,
+        /// What was known of it.
+        info: Box<TargetInfo>,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A registrant has sent something.
+    UserData {
+        /// Which registrant.
+        target: TargetId,
+        /// What it sent.
+        data: Bytes,
+    },
+}
+
+impl Server {
+    /// A redirector without targets. All its chance comes from the seed.
+    pub fn new(config: ServerConfig, users: Users, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let selections = (0..=config.pools.len()).map(|_| {
+            let mut seed = [0; 32];
+            rng.fill_bytes(&mut seed);
+            Selection::new(&config.selection, seed)
+        });
+        let (selections, limits) = (selections.collect(), &config.limits);
+        let every = crate::Rate::new(u32::MAX, u32::MAX);
+        Self {
+            users,
+            pools: Pools::new(&config.pools),
+            selections,
+            targets: Arena::new(),
+            by_flow: HashMap::new(),
+            by_session: HashMap::new(),
+            by_identity: HashMap::new(),
+            unauthenticated: 0,
+            deadlines: BTreeSet::new(),
+            look_at: Time::ZERO,
+            shuffle_at: Time::ZERO,
+            answers: limits.redirects.limiter(),
+            wrong_attempts: Limiter::new(every, limits.wrong_attempts, limits.redirects.prefixes),
+            events: VecDeque::new(),
+            stats: ServerStats::default(),
+            config,
+        }
+    }
+
+    /// Has an endpoint tell of the hellos that are to be answered.
+    pub fn start(&self, endpoint: &mut Endpoint) {
+        endpoint.set_watch_hellos(true);
+    }
+
+    /// The registrants, with those that have not registered yet.
+    pub fn targets(&self) -> impl Iterator<Item = (TargetId, TargetInfo)> {
+        self.targets.ids().into_iter().filter_map(|id| Some((id, self.target(id)?)))
+    }
+
+    /// What is known of a registrant.
+    pub fn target(&self, id: TargetId) -> Option<TargetInfo> {
+        let target = self.targets.get(id)?;
+        let (state, users) =
+            (target.state(self.config.full_load), target.trust.users.iter().cloned().collect());
+        Some(TargetInfo { state, users, ..target.info.clone() })
+    }
+
+    /// How many registrants there are, with those that have not registered yet.
+    pub fn target_count(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> &ServerStats {
+        &self.stats
+    }
+
+    /// What has happened.
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
+        self.events.pop_front()
+    }
+
+    // ---- what comes in ----
+
+    /// Takes an event of the endpoint. Answers whether it was for the redirector.
+    pub fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: &Event) -> bool {
+        let own = self.config.tag;
+        match *event {
+            Event::UnmatchedIHello { ref epd, ref tag, from, via } => {
+                self.on_hello(now, endpoint, (epd, tag), from, via);
+            }
+            Event::FlowOffered { flow, session, ref metadata, associated: None }
+                if wire::is_metadata(metadata) =>
+            {
+                self.on_offer(now, endpoint, flow, session);
+            }
+            Event::Readable { flow, tag } if tag == own => {
+                if let Some(&id) = self.by_flow.get(&flow) {
+                    self.read(now, endpoint, id);
+                }
+            }
+            Event::FlowFinished { flow, tag } if tag == own => self.gone(flow, LeaveReason::Left),
+            Event::FlowLost { flow, tag } if tag == own => self.gone(flow, LeaveReason::Lost),
+            Event::AddressChanged { session, to, .. } => {
+                // It may be the session of others as well.
+                for id in self.by_session.get(&session).cloned().unwrap_or_default() {
+                    if let Some(target) = self.targets.get_mut(id) {
+                        target.info.address = to;
+                        self.tell_reflexive(now, endpoint, id);
+                    }
+                }
+                return false;
+            }
+            Event::FlowException { flow, tag, .. } if tag == own => {
+                if let Some(flow) = endpoint.send_flow(flow) {
+                    flow.close(now);
+                }
+            }
+            Event::FlowBound { tag, .. }
+            | Event::Writable { tag, .. }
+            | Event::UnsentLow { tag, .. }
+            | Event::FlowClosed { tag, .. }
+            | Event::WriteEnded { tag, .. }
+                if tag == own => {}
+            // Nobody has anything to say in return of these flows.
+            Event::FlowOffered { associated: Some((_, tag)), .. } if tag == own => {}
+            _ => return false,
+        }
+        true
+    }
+
+    fn gone(&mut self, flow: RecvFlowId, reason: LeaveReason) {
+        if let Some(&id) = self.by_flow.get(&flow) {
+            self.remove(id, reason);
+        }
+    }
+
+    /// Somebody wants to register. An offer that is not accepted is rejected.
+    fn on_offer(&mut self, now: Time, endpoint: &mut Endpoint, flow: RecvFlowId, session: SessionId) {
+        let Some(info) = endpoint.session(session).map(|session| session.info()) else { return };
+        // Others could not take clients who come with a URI.
+        if !Certificate::parse(&info.certificate).is_ok_and(|certificate| certificate.accepts_ancillary()) {
+            self.stats.refused_clients += 1;
+            return;
+        }
+        let limits = &self.config.limits;
+        let here = self.by_session.get(&session).map_or(0, Vec::len);
+        if self.targets.len() >= limits.clients || here >= SESSION_CLIENTS {
+            self.stats.limited_clients += 1;
+            return;
+        }
+        let authenticated = self.users.is_empty();
+        if !authenticated && self.unauthenticated >= limits.unauthenticated {
+            self.stats.limited_unauthenticated += 1;
+            return;
+        }
+        self.stats.clients += 1;
+        self.unauthenticated += usize::from(!authenticated);
+        endpoint.accept(now, flow, self.config.tag);
+        if let Some(mut flow) = endpoint.recv_flow(flow) {
+            flow.set_capacity(now, 2 * limits.message_bytes, limits.message_bytes);
+        }
+        let fingerprint = Epd::parse(&info.epd).ok().and_then(|epd| epd.fingerprint);
+        let identity = fingerprint.map_or_else(|| info.epd.clone(), Bytes::copy_from_slice);
+        let id = self.targets.insert(Target {
+            flow,
+            session,
+            return_flow: None,
+            trust: Trust {
+                authenticated,
+                users: BTreeSet::new(),
+                attempts: 0,
+                refused: false,
+                deadline: None,
+            },
+            registered: None,
+            pools: self.pools.of_users(core::iter::empty()),
+            listed: false,
+            messages: limits.messages.bucket(),
+            heard: (0, now),
+            silent: false,
+            info: TargetInfo {
+                address: info.far_address,
+                identity,
+                state: TargetState::New,
+                users: Vec::new(),
+                settings: Settings::default(),
+                load: 0,
+                redirects: 0,
+                forwards: 0,
+                since: now,
+            },
+        });
+        self.by_flow.insert(flow, id);
+        self.by_session.entry(session).or_default().push(id);
+        if !authenticated {
+            self.set_deadline(id, Some(now + self.config.limits.authenticate));
+        }
+        debug!("{id:?} from {}: came", info.far_address);
+    }
+
+    // ---- the table ----
+
+    /// After anything about a target has changed: it is among those who get clients, or not.
+    fn settle(&mut self, id: TargetId) {
+        let Some(target) = self.targets.get_mut(id) else { return };
+        let state = target.state(self.config.full_load);
+        let listed = state == TargetState::Active;
+        if listed != target.listed {
+            target.listed = listed;
+            for &pool in &target.pools {
+                let Some(selection) = self.selections.get_mut(pool) else { continue };
+                match listed {
+                    true => selection.insert(id, &target.info.identity, target.info.load),
+                    false => selection.remove(id),
+                }
+            }
+        }
+        if core::mem::replace(&mut target.info.state, state) != state {
+            info!("{id:?} at {}: {state:?}", target.info.address);
+            self.report(ServerEvent::State { target: id, state });
+        }
+    }
+
+    fn report(&mut self, event: ServerEvent) {
+        if self.events.len() < self.config.limits.events {
+            self.events.push_back(event);
+        } else if matches!(event, ServerEvent::UserData { .. }) {
+            self.stats.limited_user_data += 1;
+        }
+    }
+
+    fn set_deadline(&mut self, id: TargetId, at: Option<Time>) {
+        let Some(target) = self.targets.get_mut(id) else { return };
+        if let Some(before) = core::mem::replace(&mut target.trust.deadline, at) {
+            self.deadlines.remove(&(before, id));
+        }
+        if let Some(at) = at {
+            self.deadlines.insert((at, id));
+        }
+    }
+
+    /// Forgets a target whose flow has ended.
+    fn remove(&mut self, id: TargetId, reason: LeaveReason) {
+        self.set_deadline(id, None);
+        let Some(info) = self.target(id) else { return };
+        let Some(target) = self.targets.remove(id) else { return };
+        if target.listed {
+            for &pool in &target.pools {
+                if let Some(selection) = self.selections.get_mut(pool) {
+                    selection.remove(id);
+                }
+            }
+        }
+        self.unauthenticated -= usize::from(!target.trust.authenticated);
+        self.by_flow.remove(&target.flow);
+        if let Some(here) = self.by_session.get_mut(&target.session) {
+            here.retain(|&other| other != id);
+            if here.is_empty() {
+                self.by_session.remove(&target.session);
+            }
+        }
+        if self.by_identity.get(&info.identity) == Some(&id) {
+            self.by_identity.remove(&info.identity);
+        }
+        match reason {
+            LeaveReason::Left => self.stats.left += 1,
+            LeaveReason::Lost => self.stats.lost += 1,
+            LeaveReason::Replaced => self.stats.replaced += 1,
+            LeaveReason::Late => self.stats.late_clients += 1,
+            LeaveReason::BadAuth | LeaveReason::Broken => {}
+        }
+        info!("{id:?} at {}: {reason:?}", info.address);
+        self.report(ServerEvent::Left { target: id, info: Box::new(info), reason });
+    }
+
+    /// Ends a target's registration, and its flow by a code.
+    fn close(&mut self, now: Time, endpoint: &mut Endpoint, id: TargetId, reason: LeaveReason) {
+        let code = if reason == LeaveReason::BadAuth { wire::BAD_AUTH } else { 0 };
+        let Some(target) = self.targets.get(id) else { return };
+        endpoint.reject(now, target.flow, code);
+        if let Some(flow) = target.return_flow.and_then(|flow| endpoint.send_flow(flow)) {
+            flow.close(now);
+        }
+        self.remove(id, reason);
+    }
+
+    // ---- time ----
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if self.targets.is_empty() {
+            return None;
+        }
+        let deadline = self.deadlines.first().map_or(Time::MAX, |&(at, _)| at);
+        let shuffle = if self.config.shuffle_interval.is_zero() { Time::MAX } else { self.shuffle_at };
+        Some(deadline.min(self.look_at).min(shuffle))
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Time, endpoint: &mut Endpoint) {
+        while let Some(&(at, id)) = self.deadlines.first()
+            && at <= now
+        {
+            let refused = self.targets.get(id).is_some_and(|target| target.trust.refused);
+            self.close(now, endpoint, id, if refused { LeaveReason::BadAuth } else { LeaveReason::Late });
+        }
+        if self.look_at <= now {
+            self.look_at = now + LOOK;
+            self.look_for_silent(now, endpoint);
+        }
+        if self.shuffle_at <= now && !self.config.shuffle_interval.is_zero() {
+            self.shuffle_at = now + self.config.shuffle_interval;
+            self.selections.iter_mut().for_each(Selection::shuffle);
+        }
+    }
+
+    fn look_for_silent(&mut self, now: Time, endpoint: &mut Endpoint) {
+        for id in self.targets.ids() {
+            let Some(target) = self.targets.get_mut(id).filter(|target| target.registered.is_some()) else {
+                continue;
+            };
+            let session = endpoint.session(target.session);
+            let packets = session.map_or(0, |session| session.counters().received_packets);
+            if packets != target.heard.0 {
+                target.heard = (packets, now);
+            }
+            let silent = now.since(target.heard.1) > self.config.silent_after;
+            if silent != target.silent {
+                target.silent = silent;
+                self.stats.silenced += u64::from(silent);
+                self.settle(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Redirectors, those who register with them and clients, on simulated networks.
+
+mod hygiene;
+mod pools;
+mod protocol;
+mod redirects;
+mod registration;
+mod world;

@@ -1,0 +1,293 @@
+//! Registering, authenticating, leaving and coming again.
+
+use std::time::Duration;
+
+use rtmfp_base::Counters;
+use rtmfp_netsim::for_each_seed;
+use rtmfp_redirect::wire::{METADATA, Settings};
+use rtmfp_redirect::{
+    RegistrantConfig, RegistrantEvent, RegistrantState, ServerConfig, ServerEvent, TargetState, Users,
+};
+
+use crate::world::{SECOND, World, at, quick, users};
+
+#[test]
+fn a_target_registers_is_told_where_it_is_seen_and_leaves_in_order() {
+    for_each_seed(5, |seed| {
+        let mut world = World::new(seed);
+        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+        let target = world.target(10, &[1], RegistrantConfig::default());
+        world.run(SECOND);
+        let (id, info) = world.targets(redirector).remove(0);
+        assert_eq!((info.state, info.address, info.load), (TargetState::Active, at(10), 0));
+        assert_eq!(info.settings, Settings { reflexive: true, addresses: Vec::new() });
+        use RegistrantState::{Connected, Connecting, Registered};
+        assert_eq!(world.app(target).states(), [Connecting, Connected, Registered]);
+        let id_here = world.app(target).registrant.redirectors().next().unwrap().0;
+        assert_eq!(world.app(target).registrant.reflexive(id_here).unwrap().addr, at(10));
+
+        world.with(target, |registrant, now, endpoint| {
+            registrant.set_load(now, endpoint, 300);
+            registrant.set_additional_addresses(now, endpoint, &[at(77)]);
+            registrant.set_advertise_reflexive(now, endpoint, false);
+            registrant.send_user_data(now, endpoint, id_here, b"hello").unwrap();
+        });
+        world.with_server(redirector, |server, now, endpoint| {
+            server.send_user_data(now, endpoint, id, b"welcome").unwrap();
+        });
+        world.run(SECOND);
+        let info = world.targets(redirector).remove(0).1;
+        assert_eq!(
+            (info.load, info.settings.reflexive, info.settings.addresses[0].addr),
+            (300, false, at(77))
+        );
+        let told = world.app(target).events.last().unwrap().clone();
+        assert!(matches!(told, RegistrantEvent::UserData { ref data, .. } if data == "welcome"), "{told:?}");
+        world.with_server(redirector, |_, _, _| {});
+        let events = &world.network.peek::<rtmfp::driver::Node<crate::world::RedirectorApp>>(redirector);
+        let sent = events
+            .application
+            .events
+            .iter()
+            .any(|event| matches!(event, ServerEvent::UserData { data, .. } if data == "hello"));
+        assert!(sent);
+
+        world.with(target, |registrant, now, endpoint| registrant.close(now, endpoint));
+        world.run(SECOND);
+        assert_eq!(world.server(redirector).target_count(), 0);
+        assert_eq!(world.server(redirector).stats().left, 1);
+        assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Closed));
+    });
+}
+
+#[test]
+fn those_who_know_a_password_are_taken_and_others_are_told_after_a_delay() {
+    for_each_seed(3, |seed| {
+        let mut world = World::new(seed);
+        let redirector =
+            world.redirector(1, ServerConfig::default(), users(&[("relay", "right"), ("other", "x")]));
+        let as_user = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
+        let good = world.target(10, &[1], as_user(&[("relay", "right")]));
+        // Names that are unknown are ignored.
+        let several = world.target(11, &[1], as_user(&[("aaa", "?"), ("other", "x"), ("zzz", "?")]));
+        let wrong = world.target(12, &[1], as_user(&[("relay", "wrong")]));
+        let unknown = world.target(13, &[1], as_user(&[("nobody", "right")]));
+        let none = world.target(14, &[1], as_user(&[]));
+        world.run(Duration::from_millis(1500));
+        for target in [good, several] {
+            assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Registered));
+        }
+        use TargetState::{Active, Refused};
+        assert_eq!(world.target_states(redirector), [Active, Active, Refused, Refused, Refused]);
+        world.run(SECOND);
+        assert_eq!(world.target_states(redirector), [Active, Active]);
+        for target in [wrong, unknown, none] {
+            use RegistrantState::{BadAuth, Connected, Connecting};
+            assert_eq!(world.app(target).states(), [Connecting, Connected, BadAuth]);
+        }
+        world.run(5 * SECOND);
+        assert_eq!(world.app(wrong).states().len(), 6, "it tries again, and is refused again");
+        assert!(
+            world.server(redirector).stats().good_auth == 2 && world.server(redirector).stats().bad_auth >= 6
+        );
+    });
+}
+
+#[test]
+fn who_says_nothing_without_having_authenticated_is_closed_in_time() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), users(&[("relay", "right")]));
+    let config = RegistrantConfig { users: users(&[]), ..quick() };
+    let silent = world.target(10, &[1], config);
+    // It opens the flow and says nothing of its own accord.
+    world.network.run_for(Duration::from_millis(200));
+    world.with(silent, |registrant, now, endpoint| {
+        registrant.close(now, endpoint);
+        let session = endpoint.open_sessions()[0];
+        let metadata = bytes::Bytes::from_static(METADATA);
+        let spec = rtmfp::FlowSpec { metadata, priority: rtmfp::Priority::Routine };
+        let flow = endpoint.session(session).unwrap().open_flow(now, spec, rtmfp_base::Tag(5)).unwrap();
+        let nothing = rtmfp_base::Message::from(vec![0x77]);
+        endpoint.send_flow(flow).unwrap().write(now, nothing, &Default::default()).unwrap();
+    });
+    world.run(5 * SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::New]);
+    world.run(6 * SECOND);
+    assert_eq!(world.server(redirector).target_count(), 0);
+    assert_eq!(world.server(redirector).stats().late_clients, 1);
+}
+
+#[test]
+fn registrations_return_when_the_redirector_restarts() {
+    for_each_seed(5, |seed| {
+        let mut world = World::new(seed);
+        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+        let targets: Vec<_> = (10..14).map(|last| world.target(last, &[1], quick())).collect();
+        world.run(SECOND);
+        assert_eq!(world.server(redirector).target_count(), 4);
+        let client = world.client(&[1]);
+        world.run(SECOND);
+        let landed = world.landed(client).expect("a target");
+        world.network.vanish(redirector);
+        // Found out within keep-alive and retransmit limit.
+        world.run(25 * SECOND);
+        for &target in &targets {
+            use RegistrantState::{Connecting, Disconnected, Registered};
+            let states = world.app(target).states();
+            assert_eq!(states[2..5], [Registered, Disconnected, Connecting], "{states:?}");
+        }
+        world.restart_redirector(redirector, 1, ServerConfig::default());
+        world.run(6 * SECOND);
+        assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
+        let client_app = world.network.peek::<rtmfp::driver::Node<crate::world::ClientApp>>(client);
+        assert!(!client_app.application.lost, "the session with {landed} goes on");
+    });
+}
+
+#[test]
+fn a_target_registers_with_all_redirectors_of_one_name() {
+    for_each_seed(5, |seed| {
+        let mut world = World::new(seed);
+        let redirectors = [1, 2, 3].map(|last| world.redirector(last, ServerConfig::default(), Users::new()));
+        let target = world.target(10, &[1, 2, 3], quick());
+        world.run(SECOND);
+        for redirector in redirectors {
+            assert_eq!(
+                world.target_states(redirector),
+                [TargetState::Active],
+                "{:?}",
+                world.app(target).events
+            );
+        }
+        // One is lost: the others notice nothing, nor do the clients who know both.
+        world.network.vanish(redirectors[1]);
+        world.run(30 * SECOND);
+        let states: Vec<_> = world.app(target).registrant.redirectors().map(|(_, _, state)| state).collect();
+        use RegistrantState::{Connecting, Registered};
+        assert_eq!(states, [Registered, Connecting, Registered]);
+        let start = world.network.now();
+        let client = world.client(&[2, 3]);
+        world.run(SECOND);
+        assert_eq!(world.landed(client), Some(at(10)), "at {start}");
+    });
+}
+
+#[test]
+fn of_two_specifications_that_lead_to_one_redirector_one_registers() {
+    for_each_seed(5, |seed| {
+        let mut world = World::new(seed);
+        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+        let target = world.target(10, &[1, 1], quick());
+        world.run(18 * SECOND);
+        assert_eq!(world.target_states(redirector), [TargetState::Active]);
+        let stats = world.server(redirector).stats();
+        assert_eq!((stats.clients, stats.replaced), (1, 0));
+        let states: Vec<_> = world.app(target).registrant.redirectors().map(|(_, _, state)| state).collect();
+        assert!(states.contains(&RegistrantState::Registered), "{states:?}");
+        assert!(states.contains(&RegistrantState::Duplicate), "{states:?}");
+        // When it comes again, still one of them registers.
+        world.restart_redirector(redirector, 1, ServerConfig::default());
+        world.run(30 * SECOND);
+        assert_eq!(world.target_states(redirector), [TargetState::Active]);
+    });
+}
+
+#[test]
+fn a_fingerprint_that_registers_again_takes_the_place_of_the_older_one() {
+    for_each_seed(3, |seed| {
+        let mut world = World::new(seed);
+        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+        let old = world.target_as((10, crate::world::URI, 99), &[1], quick());
+        world.run(SECOND);
+        world.network.vanish(old);
+        // The same, elsewhere: the older one is out at once, long before it is found to be dead.
+        let new = world.target_as((11, crate::world::URI, 99), &[1], quick());
+        world.run(SECOND);
+        let targets = world.targets(redirector);
+        assert_eq!(targets.len(), 1);
+        assert_eq!((targets[0].1.address, targets[0].1.state), (at(11), TargetState::Active));
+        assert_eq!(world.server(redirector).stats().replaced, 1);
+        // The end of the older one's session does not take the newer one with it.
+        world.run(30 * SECOND);
+        assert_eq!(world.target_states(redirector), [TargetState::Active]);
+        assert_eq!(world.app(new).states().last(), Some(&RegistrantState::Registered));
+    });
+}
+
+#[test]
+fn what_was_changed_while_a_redirector_was_away_is_told_when_it_is_back() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let target = world.target(10, &[1], quick());
+    world.run(SECOND);
+    world.network.vanish(redirector);
+    world.run(25 * SECOND);
+    world.with(target, |registrant, now, endpoint| {
+        registrant.set_load(now, endpoint, 5);
+        registrant.set_additional_addresses(now, endpoint, &[at(50), at(51)]);
+    });
+    world.restart_redirector(redirector, 1, ServerConfig::default());
+    world.run(6 * SECOND);
+    let info = world.targets(redirector).remove(0).1;
+    assert_eq!((info.load, info.settings.addresses.len()), (5, 2));
+}
+
+#[test]
+fn loads_are_told_at_their_interval_and_the_last_one_counts() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let target = world.target(10, &[1], RegistrantConfig { load_interval: SECOND, ..quick() });
+    world.run(2 * SECOND);
+    let mut seen = Vec::new();
+    for load in 1..=30 {
+        world.with(target, |registrant, now, endpoint| registrant.set_load(now, endpoint, load));
+        world.run(Duration::from_millis(100));
+        seen.push(world.targets(redirector)[0].1.load);
+    }
+    seen.dedup();
+    println!("{seen:?}");
+    assert!((3..=4).contains(&seen.len()), "{seen:?}");
+    world.run(2 * SECOND);
+    assert_eq!(world.targets(redirector)[0].1.load, 30);
+}
+
+#[test]
+fn while_it_is_paused_a_target_is_not_registered_and_afterwards_it_is() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let target = world.target(10, &[1], quick());
+    world.with(target, |registrant, now, endpoint| registrant.set_paused(now, endpoint, true));
+    world.run(20 * SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::New]);
+    world.with(target, |registrant, now, endpoint| registrant.set_paused(now, endpoint, false));
+    world.run(SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::Active]);
+}
+
+#[test]
+fn users_that_go_take_their_targets_with_them_and_others_stay() {
+    let mut world = World::new(1);
+    let redirector =
+        world.redirector(1, ServerConfig::default(), users(&[("a", "1"), ("b", "2"), ("c", "3")]));
+    let of = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
+    let _stays = world.target(10, &[1], of(&[("a", "1")]));
+    let changed = world.target(11, &[1], of(&[("b", "2")]));
+    let gone = world.target(12, &[1], of(&[("c", "3")]));
+    let _both = world.target(13, &[1], of(&[("a", "1"), ("c", "3")]));
+    world.run(SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
+    world.with_server(redirector, |server, now, endpoint| {
+        server.set_users(now, endpoint, users(&[("a", "1"), ("b", "new")]));
+    });
+    world.run(SECOND);
+    let left: Vec<_> = world.targets(redirector).iter().map(|(_, info)| info.address).collect();
+    assert_eq!(left, [at(10), at(13)]);
+    for target in [changed, gone] {
+        assert_eq!(world.app(target).states().last(), Some(&RegistrantState::BadAuth));
+    }
+    // Without any users everybody is welcome again.
+    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
+    world.run(6 * SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
+    assert!(world.server(redirector).stats().to_list().contains(&("bad_auth", 2)));
+}

@@ -1,0 +1,78 @@
+//! What an operator wants to know.
+
+use core::fmt::Write;
+
+use rtmfp_base::{Counters, Time};
+use rtmfp_redirect::{Fixed, Server, TargetInfo, TargetState};
+
+/// Bytes of an identity that are shown.
+const SHOWN: usize = 8;
+
+pub(super) fn of_server(server: &Server, now: Time) -> String {
+    let mut targets: Vec<TargetInfo> = server.targets().map(|(_, info)| info).collect();
+    targets.sort_by_key(|info| info.address);
+    let active = targets.iter().filter(|info| info.state == TargetState::Active).count();
+    let stats = server.stats();
+    let mut text = String::new();
+    // Nothing can go wrong with text.
+    let _ = writeln!(
+        text,
+        "{} targets, {active} of them active; {} redirects, {} forwarded hellos, {} of {} hellos not answered",
+        targets.len(),
+        stats.redirects,
+        stats.forwards,
+        stats.limited_hellos + stats.ignored_hellos + stats.unanswered_hellos,
+        stats.hellos,
+    );
+    for info in &targets {
+        let _ = write!(
+            text,
+            "  {} {} {}, load {}, {} redirects, {} forwarded hellos, for {} s",
+            info.address,
+            hex(&info.identity),
+            word(info.state),
+            info.load,
+            info.redirects,
+            info.forwards,
+            now.since(info.since).as_secs(),
+        );
+        if !info.users.is_empty() {
+            let users: Vec<_> = info.users.iter().map(|user| user.escape_ascii().to_string()).collect();
+            let _ = write!(text, ", as {}", users.join(", "));
+        }
+        let mut addresses: Vec<String> =
+            info.settings.addresses.iter().map(|address| address.addr.to_string()).collect();
+        if info.settings.reflexive {
+            addresses.insert(0, info.address.to_string());
+        }
+        let _ = writeln!(
+            text,
+            ", at {}",
+            if addresses.is_empty() { "no address".into() } else { addresses.join(" ") }
+        );
+    }
+    for (name, value) in stats.to_list().into_iter().filter(|(_, value)| *value > 0) {
+        let _ = writeln!(text, "  {name}: {value}");
+    }
+    text
+}
+
+pub(super) fn of_fixed(fixed: &Fixed) -> String {
+    format!("{} redirects, {} hellos not answered\n", fixed.redirects(), fixed.limited())
+}
+
+fn word(state: TargetState) -> &'static str {
+    match state {
+        TargetState::Active => "active",
+        TargetState::Unreachable => "without address",
+        TargetState::Full => "full",
+        TargetState::Silent => "silent",
+        TargetState::Draining => "draining",
+        TargetState::Refused => "refused",
+        _ => "new",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect()
+}
