@@ -111,6 +111,13 @@ impl Common {
                 let answer = command::result(transaction).value(Value::Null).message(0);
                 return Received::Answer(answer);
             }
+            // It answers what was sent without asking for an answer: the link's own setPeerInfo, to which MonaServer objects.
+            Meaning::Result { transaction: 0.0 } | Meaning::Error { transaction: 0.0 }
+                if self.role == Role::Client && self.progress == Progress::Accepted =>
+            {
+                self.stats.ignored_messages += 1;
+                return Received::Done;
+            }
             Meaning::Aggregate => {
                 self.receive_parts(&message);
                 return Received::Done;

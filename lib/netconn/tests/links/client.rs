@@ -45,6 +45,22 @@ fn a_client_says_where_it_may_be_reached_once_it_is_accepted() {
 }
 
 #[test]
+fn answers_to_what_did_not_ask_for_any_are_not_handed_out() {
+    let (mut pair, control) = connected(true);
+    let info = Info::error("NetConnection.Call.Failed", "no method setPeerInfo");
+    for transaction in [0.0, 5.0] {
+        pair.write(control, &command::error(transaction, &info).message(0));
+    }
+    pair.write(control, &command::result(0.0).value(Value::Null).message(0));
+    pair.run(100);
+    let transactions: Vec<_> = (pair.linked().messages().iter())
+        .filter_map(|message| Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok())
+        .map(|command| command.transaction)
+        .collect();
+    assert_eq!(transactions, [1.0, 5.0]);
+}
+
+#[test]
 fn messages_of_streams_wait_for_the_servers_control_flow() {
     let mut pair = Pair::new(true, LinkConfig::default());
     pair.run(200);
