@@ -111,10 +111,9 @@ impl Common {
                 let answer = command::result(transaction).value(Value::Null).message(0);
                 return Received::Answer(answer);
             }
-            // It answers what was sent without asking for an answer: the link's own setPeerInfo, to which MonaServer objects.
-            Meaning::Result { transaction: 0.0 } | Meaning::Error { transaction: 0.0 }
-                if self.role == Role::Client && self.progress == Progress::Accepted =>
-            {
+            // MonaServer objects to the link's own setPeerInfo. It is known by its text alone, as librtmfp numbers what
+            // it does want answers to by 0 as well.
+            Meaning::Error { transaction: 0.0 } if self.role == Role::Client && names_peer_info(&message) => {
                 self.stats.ignored_messages += 1;
                 return Received::Done;
             }
@@ -251,4 +250,10 @@ impl Common {
         let gate = self.gate.next_end().filter(|_| self.finish_by.is_none());
         gate.into_iter().chain(self.finish_by).min()
     }
+}
+
+/// Whether what went wrong has to do with `setPeerInfo`.
+fn names_peer_info(message: &TcMessage) -> bool {
+    const NAME: &[u8] = b"setPeerInfo";
+    message.payload.windows(NAME.len()).any(|bytes| bytes == NAME)
 }

@@ -189,6 +189,7 @@ impl Profile for FlashProfile {
             authenticated,
             sequenced,
             only_offered: session.only_offered,
+            basic: session.basic,
         })
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Session {
     pub(crate) layout: Layout,
     /// The far end only offered something that the near end requires.
     pub(crate) only_offered: bool,
+    /// Neither end uses HMACs or sequence numbers: programs of the installed base can do neither.
+    pub(crate) basic: bool,
     pub(crate) state: State,
 }
 
@@ -58,7 +60,7 @@ impl Session {
             far_nonce: Secret::default(),
         };
         let layout = Layout { hmac_length: None, next: None };
-        Ok(Self { layout, only_offered: false, state: State::Working(Box::new(working)) })
+        Ok(Self { layout, only_offered: false, basic: false, state: State::Working(Box::new(working)) })
     }
 
     /// Keys that wait for the first authentic packet; `log` is the end of the session that writes them into the key
@@ -74,6 +76,7 @@ impl Session {
         Self {
             layout,
             only_offered: agreed.only_offered,
+            basic: [agreed.send, agreed.receive] == [Protection::default(); 2],
             state: State::Idle(Box::new(Idle { keys, receive: agreed.receive, library, log_line })),
         }
     }

@@ -45,10 +45,11 @@ fn a_client_says_where_it_may_be_reached_once_it_is_accepted() {
 }
 
 #[test]
-fn answers_to_what_did_not_ask_for_any_are_not_handed_out() {
+fn an_objection_to_the_links_own_peer_info_is_not_handed_out() {
     let (mut pair, control) = connected(true);
-    let info = Info::error("NetConnection.Call.Failed", "no method setPeerInfo");
-    for transaction in [0.0, 5.0] {
+    for (transaction, method) in [(0.0, "setPeerInfo"), (0.0, "other"), (5.0, "setPeerInfo")] {
+        let text = format!("no method {method}");
+        let info = Info::error("NetConnection.Call.Failed", &text);
         pair.write(control, &command::error(transaction, &info).message(0));
     }
     pair.write(control, &command::result(0.0).value(Value::Null).message(0));
@@ -57,7 +58,7 @@ fn answers_to_what_did_not_ask_for_any_are_not_handed_out() {
         .filter_map(|message| Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok())
         .map(|command| command.transaction)
         .collect();
-    assert_eq!(transactions, [1.0, 5.0]);
+    assert_eq!(transactions, [1.0, 0.0, 5.0, 0.0]);
 }
 
 #[test]

@@ -204,6 +204,10 @@ pub struct KeyInfo {
     pub sequenced: bool,
     /// The far end, as initiator, only offered what the near end requires: some offer what they can't do.
     pub only_offered: bool,
+    /// The far end is to be taken for a program of the installed base that knows less than RFC 7016 asks for: it
+    /// is told by abandoned fragments what it need not wait for (such programs ignore forward sequence numbers), no
+    /// larger packets are tried, and no window is told to be shut (librtmfp then closes its session).
+    pub basic: bool,
 }
 
 impl fmt::Debug for KeyInfo {

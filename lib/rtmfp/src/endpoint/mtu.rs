@@ -16,7 +16,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 impl Endpoint {
     /// Sends the probe that is due, if any.
     pub(super) fn probe_size(&mut self, now: Time, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_open()) else { return };
+        let Some(session) = self.sessions.get_mut(id).filter(|session| session.is_open() && !session.basic)
+        else {
+            return;
+        };
         let wait = session.path.erto.min(LONGEST_WAIT);
         let due = session.mtu.poll(now, wait, session.path.timeouts == 0, &session.config);
         if let Some(at) = session.mtu.due(wait) {

@@ -181,10 +181,12 @@ impl Endpoint {
         session.start_timers(now);
         let opening = session.opening.take();
         let initiator = session.role == Role::Initiator;
+        let (only_offered, basic) =
+            self.profile.key_info(key).map_or((false, false), |info| (info.only_offered, info.basic));
+        session.basic = basic;
         if initiator {
             self.stats.opened_sessions += 1;
         } else {
-            let only_offered = self.profile.key_info(key).is_some_and(|info| info.only_offered);
             let patience = if only_offered { self.config.offered_timeout.min(UNUSED) } else { UNUSED };
             session.timers.set(Timer::Deadline, now + patience);
             self.stats.accepted_sessions += 1;

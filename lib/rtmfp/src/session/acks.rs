@@ -152,6 +152,8 @@ impl Session {
                 write_exception(wire_id, flow.exception(), out);
                 let seen = flow.seen();
                 let blocks = flow.window_blocks(self.window_room(&flows.received, id, flow));
+                // What then comes too much is not taken, and so comes again.
+                let blocks = blocks.max(self.basic.into());
                 let all = seen.len() - 1; // The first one is the cumulative part.
                 let ranges = seen.beyond_cumulative();
                 match write_ack_ranges(wire_id, blocks, seen.cumulative(), ranges, room(out), out) {

@@ -195,6 +195,9 @@ impl Session {
         flow.bound = true;
         flow.wire_id = wire_id;
         flow.epd = bytes::Bytes::new();
+        if self.basic {
+            flow.queue.be_basic();
+        }
         let association = flow.association.map(|(_, wire)| wire);
         write_startup_options(&flow.metadata, association, &mut flow.options);
         self.sending.by_wire.insert(wire_id, id);

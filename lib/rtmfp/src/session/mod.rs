@@ -140,6 +140,8 @@ pub(crate) struct Session {
     pub(crate) marks: Marks,
     pub(crate) checks: Lazy<mobility::Checks>,
     pub(crate) reach: Lazy<Reach>,
+    /// [`KeyInfo::basic`](crate::crypto::KeyInfo::basic).
+    pub(crate) basic: bool,
     pub(crate) mtu: Lazy<mtu::Mtu>,
     pub(crate) fragments: Lazy<fragments::Reassembly>,
     pub(crate) counts: Lazy<SessionCounters>,
@@ -256,6 +258,7 @@ impl Session {
             },
             checks: Lazy::new(),
             reach: Lazy::new(),
+            basic: false,
             mtu: Lazy::new(),
             fragments: Lazy::new(),
             counts: Lazy::new(),

@@ -180,6 +180,8 @@ pub(crate) struct Queue {
     /// The last number belongs to a message that was abandoned before all of it had numbers: the far end takes it for
     /// one in progress until a number follows.
     torn: bool,
+    /// [`Self::be_basic`].
+    basic: bool,
     /// The message after the last one that was begun or told to be missing.
     expected: u64,
     outstanding: usize,
@@ -207,6 +209,7 @@ impl Queue {
             cumulative: 0,
             final_sequence: None,
             torn: false,
+            basic: false,
             expected: 0,
             outstanding: 0,
             buffered: 0,
@@ -215,6 +218,14 @@ impl Queue {
             ended: VecDeque::new(),
             counters: SendFlowCounters::default(),
         }
+    }
+
+    /// From now on what the far end does not have to wait for is told in the way that the installed base understands.
+    /// Its programs ignore forward sequence numbers. An abandoned fragment makes them go on behind it, whatever is missing
+    /// before it, so one is sent only when it is the first that they wait for; and a message that was begun goes on with
+    /// the next fragment, whatever that is, unless an abandoned one comes between.
+    pub(crate) fn be_basic(&mut self) {
+        self.basic = true;
     }
 
     /// The number of the message that is written next.

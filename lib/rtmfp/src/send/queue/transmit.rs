@@ -43,7 +43,7 @@ impl Queue {
     /// Takes back a number that was to follow a torn message, when new data can do that.
     fn take_back_unsent(&mut self) {
         let unsent = self.fragments.back().is_some_and(|last| last.progress == Progress::Unsent);
-        if unsent && self.final_sequence.is_none() && self.has_uncut() {
+        if unsent && self.final_sequence.is_none() && self.has_uncut() && !self.basic {
             self.fragments.pop_back();
             self.waiting -= 1;
             self.torn = true;
@@ -75,7 +75,7 @@ impl Queue {
             return None;
         }
         let begins = queued.cut == 0;
-        if begins && queued.number > self.expected {
+        if begins && queued.number > self.expected && !self.basic {
             // Those between were abandoned before they had a number.
             return Some(Chunk {
                 sequence: self.next_sequence(),
@@ -185,7 +185,8 @@ impl Queue {
 
     /// There are bytes without a number, and numbers for them.
     fn can_cut(&self) -> bool {
-        self.has_uncut() && self.fragments.len() < MAX_SPAN
+        let unsent = || self.fragments.back().is_some_and(|last| last.progress == Progress::Unsent);
+        self.has_uncut() && self.fragments.len() < MAX_SPAN && !(self.basic && unsent())
     }
 
     /// The first fragment that should be sent (again): one that is wanted, the head whatever it is, or the final
@@ -198,12 +199,14 @@ impl Queue {
         if head.waits() {
             // With new data at hand, the new chunk's forward number does an abandoned head's work.
             let spoken_for = self.is_abandoned(head) && self.can_cut() && self.waiting == 1;
+            let spoken_for = spoken_for && !self.basic;
             return (!spoken_for || self.final_sequence == Some(self.base)).then_some(self.base);
         }
         let from = self.waiting_from.max(self.base);
         let found = (from..self.next_sequence()).find(|&sequence| {
             let fragment = &self.fragments[(sequence - self.base) as usize];
-            fragment.waits() && (!self.is_abandoned(fragment) || self.final_sequence == Some(sequence))
+            let ends = self.final_sequence == Some(sequence) && !self.basic;
+            fragment.waits() && (!self.is_abandoned(fragment) || ends)
         });
         // Those passed over are not wanted again until they are the head.
         self.waiting_from = found.unwrap_or_else(|| self.next_sequence());
@@ -238,7 +241,7 @@ impl Queue {
             self.base = through;
             self.push_forward(Progress::Lost);
         }
-        if self.torn && !self.has_uncut() {
+        if self.torn && (!self.has_uncut() || self.basic) {
             self.torn = false;
             self.push_forward(Progress::Unsent);
         }
@@ -252,7 +255,11 @@ impl Queue {
                 Progress::Acknowledged => true,
                 // Only where something that is sent now can tell the far end about it.
                 Progress::Unsent | Progress::Lost => {
-                    self.is_abandoned(head) && (next.waits() || self.can_cut())
+                    let spoken_for = match self.basic {
+                        false => next.waits() || self.can_cut(),
+                        true => next.waits() && self.is_abandoned(next),
+                    };
+                    spoken_for && self.is_abandoned(head)
                 }
                 Progress::InFlight => false,
             };

@@ -25,14 +25,21 @@ struct Joined {
     /// Messages that were read: number and bytes.
     read: Vec<Vec<u8>>,
     ended: BTreeMap<u64, bool>,
+    /// The far end is of the installed base: it ignores forward sequence numbers, and goes on behind any abandoned
+    /// fragment.
+    basic: bool,
 }
 
 impl Joined {
-    fn new(tape: Vec<u8>) -> Self {
+    fn new(tape: Vec<u8>, basic: bool) -> Self {
         let mut flow = RecvFlow::new(Id::from_parts(0, 0), 2, 1 << 20, 1 << 20);
         flow.state = State::Open;
         let (sent, read, ended) = Default::default();
-        Self { queue: Queue::new(), flow, tape: tape.into(), tsn: 0, now: 0, sent, read, ended }
+        let mut queue = Queue::new();
+        if basic {
+            queue.be_basic();
+        }
+        Self { queue, flow, tape: tape.into(), tsn: 0, now: 0, sent, read, ended, basic }
     }
 
     /// Whether the next thing goes wrong; nothing does once the tape is used up.
@@ -65,7 +72,12 @@ impl Joined {
                 if let Some((message, range)) = &chunk.data {
                     message.copy_range(range.clone(), &mut data);
                 }
-                self.flow.receive(chunk.sequence, chunk.forward, flags, &data, ROOM);
+                let forward = match (self.basic, chunk.abandoned) {
+                    (false, _) => chunk.forward,
+                    (true, true) => chunk.sequence,
+                    (true, false) => 0,
+                };
+                self.flow.receive(chunk.sequence, forward, flags, &data, ROOM);
             }
         }
         while let Some(message) = self.flow.read() {
@@ -155,8 +167,9 @@ proptest! {
         writes in proptest::collection::vec((write(), 0..5u8), 1..40),
         tape in proptest::collection::vec(any::<u8>(), 0..400),
         settles in any::<bool>(),
+        basic in any::<bool>(),
     ) {
-        let mut joined = Joined::new(tape);
+        let mut joined = Joined::new(tape, basic);
         let mut abandons: Vec<(u64, u64)> = Vec::new();
         for (number, (write, steps)) in writes.iter().enumerate() {
             let number = number as u64;
