@@ -217,7 +217,7 @@ impl Initiator {
         let far_public = match (&self.far_static, far.ephemeral_key) {
             (Some(key), _) => key,
             (None, Some((group, key))) if group == self.pair.group.id() => key,
-            (None, Some(_)) => return Err(KeyingError::BadComponent("public key of another group")),
+            (None, Some(_)) => return Err(KeyingError::AnotherGroup),
             (None, None) => return Err(KeyingError::BadComponent("no public key")),
         };
         let secret = self.pair.agree(far_public, self.backend)?;

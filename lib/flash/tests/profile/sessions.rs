@@ -29,6 +29,8 @@ enum Manner {
     Capable,
     /// As a server: names several groups, computes in group 2, reads one form of keying, and is silent otherwise.
     GroupTwoOnly,
+    /// The same, but what it does not understand it answers in group 2, as MonaServer does.
+    GroupTwoAnyway,
     /// As a client: understands no answer.
     NoAnswer,
     /// As a client: does not even offer HMACs and sequence numbers.
@@ -101,6 +103,11 @@ impl Profile for Played {
         let understood = far_certificate.len() == 132 && component.len() == 76;
         if self.manner == Manner::GroupTwoOnly && !understood {
             return Err(KeyingError::NothingInCommon);
+        }
+        if self.manner == Manner::GroupTwoAnyway && !understood {
+            let other = profile(fixed(&NAMED[..1], 5), Policy::legacy(), 5);
+            let offer = other.initiate(self.profile.certificate(), random)?()?;
+            return self.profile.respond(other.certificate(), &offer.component, random);
         }
         self.profile.respond(far_certificate, component, random)
     }
@@ -240,6 +247,16 @@ fn a_server_that_computes_group_2_only_is_reached_after_the_third_keying_without
     let (certificate, component) = world.asked.lock().unwrap()[5].clone();
     assert_eq!((certificate, component.len()), (132, 76));
     assert_eq!(component[69..], unhex("031a0210021e02"), "offers, never demands");
+}
+
+#[test]
+fn a_server_that_answers_in_group_2_whatever_it_was_asked_is_reached_without_a_wait() {
+    let server = (Policy::legacy(), Manner::GroupTwoAnyway, &NAMED[..]);
+    let mut world = World::new(1, link(20), (Policy::legacy(), Manner::Capable), server);
+    world.run(0.5);
+    assert_eq!(world.asked(), [0, 14, 0, 2], "and from the beginning");
+    assert_eq!(world.at(world.client).failures(), [KeyingError::AnotherGroup.into()]);
+    assert_eq!(world.at(world.server).received, [b"hello"]);
 }
 
 #[test]

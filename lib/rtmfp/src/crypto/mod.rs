@@ -253,6 +253,9 @@ pub enum KeyingError {
     /// The far component lacks a part or is malformed.
     #[error("the far keying component is malformed: {0}")]
     BadComponent(&'static str),
+    /// The far end computes another key agreement than the one that it was asked for.
+    #[error("the far keying component has a public key of another group")]
+    AnotherGroup,
     /// No key agreement that both ends know.
     #[error("no Diffie-Hellman group in common")]
     NothingInCommon,

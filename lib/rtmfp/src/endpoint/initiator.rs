@@ -300,7 +300,7 @@ impl Endpoint {
                     };
                     self.queue_control(packet);
                     if is_last {
-                        self.begin_fallback(now, id);
+                        self.begin_fallback(now, id, KeyingFailure::Unanswered);
                     }
                 } else {
                     session.timers.set(Timer::Startup, retry.at);
@@ -426,12 +426,13 @@ impl Endpoint {
         });
     }
 
-    /// The responder does not answer: begins another way of keying, if the profile has one.
-    fn begin_fallback(&mut self, now: Time, id: SessionId) {
+    /// The responder does not answer, or not what it was asked: begins another way of keying, if the profile has one.
+    fn begin_fallback(&mut self, now: Time, id: SessionId, failure: KeyingFailure) {
         let tag: [u8; 16] = self.random();
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(opening) = &mut session.opening else { return };
-        self.keying_failure = Some((session.path.to, true, KeyingFailure::Unanswered));
+        debug!("session {id}: keying with {}: {failure}", session.path.to);
+        self.keying_failure = Some((session.path.to, true, failure));
         let rng = &mut self.rng;
         let way =
             self.profile.fall_back(&session.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
@@ -439,7 +440,7 @@ impl Endpoint {
             opening.fallback = Fallback::Tried;
             return;
         }
-        debug!("session {id}: {} leaves the keying unanswered, trying another way", session.path.to);
+        debug!("session {id}: trying another way of keying");
         opening.fallback = Fallback::Greeting;
         // Answers to earlier hellos have a cookie from before.
         self.index.by_tag.remove(&opening.tag);
@@ -596,6 +597,10 @@ impl Endpoint {
         let Some(opening) = self.keying(id) else { return };
         opening.concluding = false;
         match result {
+            // MonaServer does so, and answers the same again until it is greeted anew.
+            Err(error @ KeyingError::AnotherGroup) if opening.fallback == Fallback::Untried => {
+                self.begin_fallback(now, id, error.into());
+            }
             Err(error) => {
                 debug!("session {id}: the responder's keying is not acceptable: {error}");
                 let peer = self.sessions.get(id).map(|session| session.path.to);

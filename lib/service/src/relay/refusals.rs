@@ -77,12 +77,9 @@ pub(super) fn hint(to: &Destination, failure: &KeyingFailure) -> Option<String> 
 fn may_be_old(failure: &KeyingFailure) -> bool {
     match failure {
         // A destination of the installed base answers in group 2, whatever it was asked for.
-        KeyingFailure::Refused(error) => matches!(
-            error,
-            KeyingError::Policy(_)
-                | KeyingError::NothingInCommon
-                | KeyingError::BadComponent("public key of another group")
-        ),
+        KeyingFailure::Refused(error) => {
+            matches!(error, KeyingError::Policy(_) | KeyingError::NothingInCommon | KeyingError::AnotherGroup)
+        }
         KeyingFailure::Unanswered | KeyingFailure::OnlyOffered => true,
         _ => false,
     }
