@@ -41,6 +41,13 @@ pub struct Relay {
     #[arg(long, value_name = "URL", env = "RTMFP_RELAY_TO")]
     pub to: ToUrl,
 
+    /// Leave the ports alone that only tell of clients who come to the wrong one
+    ///
+    /// Otherwise TCP connections to the port of an rtmfp:// listener, and datagrams to that of an rtmp:// one, are told
+    /// of in the log and go no further. Ports that another program has are left alone in any case.
+    #[arg(long)]
+    pub no_wrong_port_watch: bool,
+
     /// How much is logged.
     #[command(flatten)]
     pub verbosity: Verbosity,

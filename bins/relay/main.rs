@@ -27,11 +27,12 @@ fn main() -> ExitCode {
 }
 
 fn relay(options: Relay) -> Result<(), String> {
-    let Relay { listen, to, media, security, limits, verbosity, .. } = options;
+    let Relay { listen, to, media, security, limits, verbosity, no_wrong_port_watch, .. } = options;
     let mut seed = [0; 32];
     program::randomness(&mut seed)?;
     let listen = listen.into_iter().map(|url| listener(url, security.legacy)).collect();
     let mut config = RelayConfig::new(listen, destination(to, security.legacy), seed);
+    config.watch_other_ports = !no_wrong_port_watch;
     set_media(&mut config, media);
     set_limits(&mut config, limits);
     let crypto_threads = security.crypto_threads.into();

@@ -16,6 +16,7 @@ complete -c rtmfp-relay -l max-memory -d 'Memory for what a client has sent in p
 complete -c rtmfp-relay -l max-memory-before-connect -d 'Memory for what a client has sent in part, before its connect was accepted, in bytes' -r
 complete -c rtmfp-relay -l handshake-timeout -d 'Close a client whose handshake takes longer' -r
 complete -c rtmfp-relay -l connect-timeout -d 'Close a client that has sent no connect so long after its handshake' -r
+complete -c rtmfp-relay -l no-wrong-port-watch -d 'Leave the ports alone that only tell of clients who come to the wrong one'
 complete -c rtmfp-relay -s v -l verbose -d 'Log more: -v what happens to each client, -vv details, -vvv everything'
 complete -c rtmfp-relay -l version -d 'Print the version'
 complete -c rtmfp-relay -l legacy -d 'Get along with old programs: Flash Player, AIR, librtmfp, MonaServer and their kind'

@@ -313,7 +313,8 @@ impl Client {
                 info!("client {} from {}: connected to {}", self.id.0, self.peer, shared.config.to);
             }
             LinkEvent::Message(message) => {
-                for message in self.compat.downstream(shared, message).into_iter().flatten() {
+                let to_rtmp = matches!(self.near, Link::Rtmp(_));
+                for message in self.compat.downstream(shared, to_rtmp, message).into_iter().flatten() {
                     self.near.send(&mut shared.cx(now), message);
                 }
                 self.note_answer(shared, now);

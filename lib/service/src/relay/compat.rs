@@ -35,9 +35,13 @@ impl Compat {
         message
     }
 
-    /// What the client is to get when the destination sends this.
-    pub(super) fn downstream(&mut self, shared: &mut Shared, message: TcMessage) -> Answers {
+    /// What the client is to get when the destination sends this. Over RTMP that is plain AMF0, which is allowed with
+    /// any object encoding: players know nothing else.
+    pub(super) fn downstream(&mut self, shared: &mut Shared, to_rtmp: bool, message: TcMessage) -> Answers {
         match self.courtesies.look(&message) {
+            Verdict::Pass if to_rtmp && shared.config.to.protocol == Protocol::Rtmfp => {
+                [Some(self.encoding.plain(&mut shared.counters, &shared.config.amf3, message)), None]
+            }
             Verdict::Pass => [Some(self.encoding.downstream(message)), None],
             Verdict::Drop => [None, None],
             Verdict::Replace(answers) => {

@@ -11,6 +11,7 @@ use rtmfp_media::data;
 use rtmfp_media::message::kind;
 use rtmfp_netsim::HostId;
 use rtmfp_rtmp::Role;
+use rtmfp_service::RelayConfig;
 
 use crate::clip::Clip;
 use crate::encoder::{Client, End, TC_URL, Task};
@@ -128,6 +129,27 @@ fn commands_and_data_in_amf3_come_to_an_rtmp_server_in_amf0() {
         });
         assert_eq!(granted, Some(Some(3.0)));
     }
+}
+
+#[test]
+fn an_rtmp_client_gets_what_an_rtmfp_destination_sends_in_amf3_as_amf0() {
+    let call = Builder::new("call", 0.0).value(Value::Null).payload();
+    let call = extended(kind::COMMAND_EXTENDED, 0, &call, b"\x11\x06\x03s");
+    // The first relay reads no AMF3, and so passes it; the server sends it back.
+    let unread = |relay: usize, config: &mut RelayConfig| {
+        if relay == 1 {
+            config.amf3.total_bytes = 0;
+        }
+    };
+    let server = Server::new(at(SERVER), Manner::Echoing);
+    let mut chain = Chain::with(1, &["rtmp", "rtmfp", "rtmp"], server, unread);
+    let client = add_script(&mut chain, vec![connect(0.0), call.clone()]);
+    chain.network.run_for(Duration::from_secs(3));
+    let got = chain.server().all().next().expect("a session").messages();
+    assert!(got.contains(&call), "{got:?}");
+    let received = &chain.network.peek::<Script>(client).received;
+    let plain = Builder::new("call", 0.0).value(Value::Null).value("s").message(0);
+    assert!(received.contains(&plain), "{received:?}");
 }
 
 #[test]

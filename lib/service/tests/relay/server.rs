@@ -25,6 +25,8 @@ pub(crate) enum Manner {
     Ignorant,
     /// Answers them by an error.
     Strict,
+    /// Sends what came back to the player.
+    Echoing,
 }
 
 /// One connection.
@@ -130,6 +132,7 @@ impl Server {
             }
             "deleteStream" => session.playing = None,
             _ if manner == Manner::Ignorant => {}
+            _ if manner == Manner::Echoing => peer.send(now, message),
             _ if transaction > 0.0 && manner == Manner::Strict => {
                 let info = Info::error("NetConnection.Call.Failed", "never heard of it");
                 peer.send(now, command::error(transaction, &info).message(0));

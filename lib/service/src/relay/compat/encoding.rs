@@ -1,4 +1,4 @@
-//! Flash clients and librtmfp write commands in AMF3, and RTMP servers read AMF0.
+//! Flash clients, librtmfp and MonaServer write in AMF3 where RTMP servers and players read AMF0.
 
 use bytes::Bytes;
 use log::{debug, warn};
@@ -20,7 +20,7 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    /// A message as plain AMF0. What cannot be converted stays as it is.
+    /// A message as plain AMF0 for the destination.
     ///
     /// A `connect` asks the destination for object encoding 0, as it will get nothing else and shall send nothing else.
     pub(super) fn upstream(
@@ -29,7 +29,18 @@ impl Encoding {
         limits: &amf3::Limits,
         message: TcMessage,
     ) -> TcMessage {
-        let message = match amf3::plain(&message, limits) {
+        let message = self.plain(counters, limits, message);
+        self.ask_for_amf0(&message).unwrap_or(message)
+    }
+
+    /// A message as plain AMF0. What cannot be converted stays as it is.
+    pub(super) fn plain(
+        &mut self,
+        counters: &mut RelayCounters,
+        limits: &amf3::Limits,
+        message: TcMessage,
+    ) -> TcMessage {
+        match amf3::plain(&message, limits) {
             Ok(None) => message,
             Ok(Some(plain)) => {
                 counters.converted += 1;
@@ -40,14 +51,13 @@ impl Encoding {
                 if matches!(message.kind, kind::COMMAND_EXTENDED | kind::DATA_EXTENDED) {
                     counters.not_converted += 1;
                     if !core::mem::replace(&mut self.warned, true) {
-                        warn!("a message with AMF3 goes to an RTMP server as it came: {error}");
+                        warn!("a message with AMF3 goes on over RTMP as it came: {error}");
                     }
                 }
                 debug!("{message:?} is not converted: {error}");
                 message
             }
-        };
-        self.ask_for_amf0(&message).unwrap_or(message)
+        }
     }
 
     fn ask_for_amf0(&mut self, message: &TcMessage) -> Option<TcMessage> {
