@@ -10,6 +10,8 @@
 
 #[path = "cli/impair.rs"]
 mod impair;
+#[path = "cli/redirector.rs"]
+mod redirector;
 #[path = "cli/relay.rs"]
 mod relay;
 #[path = "cli/toolbox.rs"]
@@ -21,6 +23,11 @@ mod values;
 
 pub use impair::{
     Both, Impair, Limits as ImpairLimits, RouteError, RouteSpec, StepsError, UnitError, WordError, Words,
+};
+pub use redirector::{
+    Access, Address, AddressError, HashKeyChoice, ListenAddress, ListenAddressError, Pause, PolicyChoice,
+    PoolError, PoolSpec, RateError, RatePerSecond, Redirector, RedirectorLimits, SelectionOptions, Sessions,
+    User, UserArgument, UserError, parse_users,
 };
 pub use relay::{Limits, Media, Relay, Security};
 pub use toolbox::{Command, Compare, Measure, Play, Publish, SourceOptions, StreamUrl, Toolbox, Waiting};

@@ -5,6 +5,8 @@ mod key_log;
 mod profiles;
 #[path = "../program.rs"]
 mod program;
+#[path = "../randomness.rs"]
+mod randomness;
 
 use std::process::ExitCode;
 use std::time::Duration;

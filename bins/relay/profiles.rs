@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use rand::TryRng;
-use rand::rngs::SysRng;
 use rtmfp::crypto::Profile;
 use rtmfp_cli::Security;
 use rtmfp_flash::{Ancillary, FlashConfig, FlashProfile, Group, KeyLog, KeySource, Policy, StaticKeys};
 use rtmfp_service::{Destination, Listen, Profiles};
 
 use crate::key_log;
+use crate::randomness::with_randomness;
 
 /// Makes profiles as the command line wants them.
 pub(crate) struct FlashProfiles {
@@ -102,22 +101,5 @@ impl Profiles for FlashProfiles {
 
     fn outgoing(&mut self, to: &Destination) -> Result<Box<dyn Profile>, String> {
         self.make(Ancillary::Refused, self.outgoing.of(to.legacy))
-    }
-}
-
-/// Hands the system's randomness to `call`.
-///
-/// # Errors
-/// When the system had none to give.
-fn with_randomness<T>(call: impl FnOnce(&mut dyn FnMut(&mut [u8])) -> T) -> Result<T, String> {
-    let mut failed = None;
-    let result = call(&mut |bytes| {
-        if let Err(error) = SysRng.try_fill_bytes(bytes) {
-            failed = Some(error);
-        }
-    });
-    match failed {
-        None => Ok(result),
-        Some(error) => Err(format!("no randomness from the system: {error}")),
     }
 }

@@ -15,6 +15,7 @@ mod group;
 mod jobs;
 mod listeners;
 mod names;
+mod service_hook;
 mod streams;
 
 pub use config::{Config, Error, Report, SignalHook};
@@ -23,6 +24,7 @@ pub use group::{Member, run_group};
 use jobs::Jobs;
 use listeners::Listeners;
 use names::Names;
+pub use service_hook::ServiceHook;
 use streams::Streams;
 
 /// How many actions are carried out before sources get their turn again.
@@ -110,6 +112,14 @@ fn run_on(
     if let Some(SignalHook { signals, mut call }) = config.signal_hook.take() {
         let on_signal = move |host: &mut Host, run_loop: &mut RunLoop<Host>, signal| {
             call(signal, &host.report(run_loop));
+        };
+        run_loop.on_signals(&signals, on_signal).map_err(start)?;
+    }
+    if let Some(ServiceHook { signals, mut call }) = config.service_hook.take() {
+        let on_signal = move |host: &mut Host, run_loop: &mut RunLoop<Host>, signal| {
+            let report = host.report(run_loop);
+            call(signal, &mut *host.service, clock::now(), &report);
+            host.plan_turn(run_loop);
         };
         run_loop.on_signals(&signals, on_signal).map_err(start)?;
     }

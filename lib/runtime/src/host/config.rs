@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::ServiceHook;
 use crate::stats::LoopStats;
 use crate::{ResolverOptions, TcpOptions};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub stop_patience: Duration,
     /// Other signals that are listened to, and what they do.
     pub signal_hook: Option<SignalHook>,
+    /// Signals that the program and the service handle together.
+    pub service_hook: Option<ServiceHook>,
 }
 
 impl Default for Config {
@@ -39,6 +42,7 @@ impl Default for Config {
             signals: true,
             stop_patience: Duration::from_secs(2),
             signal_hook: None,
+            service_hook: None,
         }
     }
 }

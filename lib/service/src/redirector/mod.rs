@@ -205,6 +205,10 @@ impl Service for Redirector {
         let server = self.server().and_then(Server::poll_timeout);
         [endpoint, server].into_iter().flatten().min()
     }
+
+    fn count(&self, visit: &mut Visit<'_>) {
+        self.visit(visit);
+    }
 }
 
 impl Counters for Redirector {
