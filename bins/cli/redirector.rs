@@ -67,7 +67,7 @@ pub struct Redirector {
     pub static_only: Vec<Address>,
 
     /// With --static-only: begin each redirect with the next of the addresses
-    #[arg(long, requires = "static_only")]
+    #[arg(long)]
     pub rotate: bool,
 
     /// How much is logged.
@@ -249,6 +249,9 @@ impl Redirector {
     /// # Errors
     /// What to tell people.
     pub fn check(&self) -> Result<(), String> {
+        if self.rotate && self.static_only.is_empty() {
+            return Err("--rotate is for --static-only".to_owned());
+        }
         let Access { users, users_file, .. } = &self.access;
         if let Some(error) = users.iter().find_map(|user| user.0.as_ref().err()) {
             return Err(format!("--user: {error}"));

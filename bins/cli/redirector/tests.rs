@@ -47,7 +47,8 @@ fn fixed_addresses_need_no_name_and_go_without_servers() {
             parse(&format!("--listen rtmfp://127.0.0.1 --static-only 192.0.2.1:1 {more}")).unwrap_err();
         assert!(error.contains("cannot be used with"), "{more}: {error}");
     }
-    assert!(parse("--listen rtmfp://127.0.0.1 -n a --rotate").unwrap_err().contains("--static-only"));
+    let rotate = parse("--listen rtmfp://127.0.0.1 -n a --rotate").unwrap();
+    assert!(rotate.check().unwrap_err().contains("--static-only"));
 }
 
 #[test]

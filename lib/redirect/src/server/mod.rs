@@ -146,6 +146,13 @@ impl Server {
         self.targets.len()
     }
 
+    /// The pools by name, and how many targets each has that get clients now. The first one, without name, is for all that no
+    /// other is for.
+    pub fn pools(&self) -> impl Iterator<Item = (&str, usize)> {
+        let names = core::iter::once("").chain(self.config.pools.iter().map(|pool| pool.name.as_str()));
+        names.zip(self.selections.iter().map(Selection::len))
+    }
+
     /// The counters.
     pub fn stats(&self) -> &ServerStats {
         &self.stats
