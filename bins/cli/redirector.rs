@@ -231,6 +231,8 @@ pub struct RedirectorLimits {
     pub max_addresses: u32,
 
     /// Clients answered each second, and at once; more are not answered and ask again
+    ///
+    /// There is as much once more for those who ask again, so that clients are served when somebody sends forged requests.
     #[arg(long, value_name = "RATE[,BURST]", default_value = "4000,8192")]
     pub max_redirects: RatePerSecond,
 

@@ -41,6 +41,7 @@ pub(crate) fn server(options: &Redirector) -> ServerConfig {
 pub(crate) fn redirect_limits(limits: &RedirectorLimits) -> RedirectLimits {
     RedirectLimits {
         total: rate(limits.max_redirects),
+        again: rate(limits.max_redirects),
         prefix: rate(limits.max_redirects_per_prefix),
         bytes: limits.max_redirect_bytes as usize,
         ..RedirectLimits::default()

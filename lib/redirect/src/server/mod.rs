@@ -24,7 +24,7 @@ pub use target::{LeaveReason, TargetId, TargetInfo, TargetKind, TargetState};
 use target::{Target, Trust};
 
 use crate::auth::Users;
-use crate::limiter::Limiter;
+use crate::limiter::{HelloLimiter, Limiter};
 use crate::pools::Pools;
 use crate::selection::Selection;
 use crate::wire::{self, Settings};
@@ -57,7 +57,7 @@ pub struct Server {
     deadlines: BTreeSet<(Time, TargetId)>,
     look_at: Time,
     shuffle_at: Time,
-    answers: Limiter,
+    answers: HelloLimiter,
     wrong_attempts: Limiter,
     events: VecDeque<ServerEvent>,
     stats: ServerStats,
@@ -102,6 +102,7 @@ impl Server {
             Selection::new(&config.selection, seed)
         });
         let (selections, limits) = (selections.collect(), &config.limits);
+        let secret = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
         let every = crate::Rate::new(u32::MAX, u32::MAX);
         Self {
             users,
@@ -115,7 +116,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             look_at: Time::ZERO,
             shuffle_at: Time::ZERO,
-            answers: limits.redirects.limiter(),
+            answers: limits.redirects.limiter(secret),
             wrong_attempts: Limiter::new(every, limits.wrong_attempts, limits.redirects.prefixes),
             events: VecDeque::new(),
             stats: ServerStats::default(),
