@@ -24,6 +24,8 @@ pub use host::{Config, Error, Handle, Member, Report, SignalHook, run, run_group
 pub use performer::Performer;
 pub use resolver::ResolverOptions;
 pub use run_loop::{Ready, RunLoop, SourceId, SourceKind};
+/// Signals for a [`SignalHook`].
+pub use signal_hook::consts::{SIGHUP, SIGUSR1};
 pub use tcp::{HeldPort, TcpOptions};
 pub use timers::TimerId;
 pub use worker::{QueueFull, Worker};
