@@ -123,7 +123,8 @@ pub struct RelayConfig {
 /// A relay that is one of several, each with sockets of its own, behind a [`Front`](super::Front).
 ///
 /// It listens for RTMFP clients on ports of its own, to which the front sends them, and shares the ports of RTMP listeners
-/// with the others, which is for the host to allow. The limits of clients hold for all together. It announces nothing.
+/// with the others, which is for the host to allow. The limits of clients hold for all together. It announces nothing, and
+/// watches no other ports.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     /// Which one.
