@@ -12,7 +12,7 @@ use rtmfp::{Endpoint, Event, Via};
 use rtmfp_base::{Action, Batch, Counters, Input, InterfaceId, Service, SocketId, StreamId, Time, Visit};
 
 use super::workers::{Figures, Workers};
-use super::{Advertise, Listen, Protocol};
+use super::{Listen, Protocol};
 
 /// How often the front looks whether the workers are there, until they are.
 const LOOK: Duration = Duration::from_millis(5);
