@@ -3,12 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use rtmfp_base::Counters;
 use rtmfp_netsim::{HostId, LinkConfig, NatConfig, NatId, Network, for_each_seed};
 use rtmfp_service::{Relay, RelayConfig};
 
 use crate::clip::Clip;
 use crate::encoder::{Client, End, TAIL, Task};
+use crate::limits::counter_of;
 use crate::machine::{Machine, listen};
 use crate::publish::assert_intact;
 use crate::server::Server;
@@ -69,8 +69,7 @@ impl World {
 
     /// Clients that each worker has taken so far.
     fn taken(&self) -> Vec<u64> {
-        let count = |list: Vec<(&str, u64)>| list.into_iter().find(|(name, _)| *name == "clients_accepted");
-        self.machine().workers.iter().map(|worker| count(worker.to_list()).unwrap().1).collect()
+        self.machine().workers.iter().map(|worker| counter_of(worker, "clients_accepted")).collect()
     }
 }
 
