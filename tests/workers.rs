@@ -24,8 +24,8 @@ fn taken(relay: &Relay) -> [u64; 2] {
     ["worker 1", "worker 2"].map(|worker| {
         let beginning = format!("{worker}: clients_accepted: ");
         let said = relay.process.said();
-        let counts = said.lines().filter_map(|line| line.strip_prefix(&beginning));
-        counts.last().map_or(0, |count| count.parse().expect("a number"))
+        let mut counts = said.lines().filter_map(|line| line.strip_prefix(&beginning));
+        counts.next_back().map_or(0, |count| count.parse().expect("a number"))
     })
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser};
 
 use crate::{
-    ByteCount, Dscp, FleetOptions, Groups, Lifetime, ListenUrl, MaxGroup, Seconds, ToUrl, Verbosity,
-    WorkerOptions,
+    ByteCount, Dscp, FleetOptions, Groups, Lifetime, ListenUrl, MaxGroup, RegistrationOptions, Seconds,
+    ToUrl, Verbosity, WorkerOptions,
 };
 
 /// Carry live streams between RTMP and RTMFP
@@ -67,6 +67,10 @@ pub struct Relay {
     /// How many run loops share the work.
     #[command(flatten)]
     pub workers: WorkerOptions,
+
+    /// Which redirectors it registers with.
+    #[command(flatten)]
+    pub registration: RegistrationOptions,
 
     /// What redirectors, and the relay's own workers, are told.
     #[command(flatten)]

@@ -5,6 +5,7 @@ mod key_log;
 mod profiles;
 #[path = "../program.rs"]
 mod program;
+mod registration;
 mod workers;
 
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use clap::Parser;
 use rtmfp_cli::{FleetOptions, Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
 use rtmfp_runtime::{Config, SIGUSR1, SignalHook, run};
-use rtmfp_service::{Destination, Listen, LoadWeights, Protocol, RelayConfig};
+use rtmfp_service::{Advertise, Destination, Listen, LoadWeights, Protocol, RelayConfig};
 
 use self::profiles::FlashProfiles;
 
@@ -28,20 +29,25 @@ fn main() -> ExitCode {
 }
 
 fn relay(options: Relay) -> Result<(), String> {
-    let Relay { listen, to, media, security, limits, workers, fleet, verbosity, .. } = options;
+    let Relay { listen, to, media, security, limits, workers, registration, fleet, verbosity, .. } = options;
     let seed = seed()?;
     let listen = listen.into_iter().map(|url| listener(url, security.legacy)).collect();
     let mut config = RelayConfig::new(listen, destination(to, security.legacy), seed);
     set_media(&mut config, media);
     set_limits(&mut config, limits);
     set_load(&mut config, &fleet);
+    let advertise: Vec<_> = fleet.advertise.iter().map(|at| Advertise { ip: at.ip, port: at.port }).collect();
+    config.registration = registration::config(registration, advertise.clone())?;
+    if registers_nothing(&config) {
+        return Err("--redirector is for RTMFP clients, and no --listen is rtmfp://".to_owned());
+    }
     let crypto_threads = security.crypto_threads.into();
     let host = move || Config { crypto_threads, udp_buffer: Some(UDP_BUFFER), ..Config::default() };
     let hook = SignalHook::new(&[SIGUSR1], |_, report| eprintln!("{report}"));
     let profiles = FlashProfiles::new(security)?;
     let count = workers.workers.get();
     let result = if count > 1 {
-        let workers = workers::Plan { count, ports: workers.worker_ports, advertise: fleet.advertise };
+        let workers = workers::Plan { count, ports: workers.worker_ports, advertise };
         workers::run(config, &workers, &profiles, host, hook)?
     } else {
         let relay = rtmfp_service::Relay::new(config, Box::new(profiles));
@@ -59,6 +65,12 @@ fn seed() -> Result<[u8; 32], String> {
     let mut seed = [0; 32];
     program::randomness(&mut seed)?;
     Ok(seed)
+}
+
+/// Whether there are redirectors, but nothing that clients could be sent to.
+fn registers_nothing(config: &RelayConfig) -> bool {
+    let has_rtmfp = config.listen.iter().any(|listen| listen.protocol == Protocol::Rtmfp);
+    !config.registration.redirectors.is_empty() && !has_rtmfp
 }
 
 /// What a URL says of old programs goes before what is said for all.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use rtmfp_cli::{AdvertiseAddress, PortRange};
+use rtmfp_cli::PortRange;
 use rtmfp_runtime::{Config, Error, HeldPort, Member, Report, SignalHook, TcpOptions, run_group};
 use rtmfp_service::{Advertise, Front, Listen, Protocol, Relay, RelayConfig, WorkerConfig, Workers};
 
@@ -13,7 +13,7 @@ pub(crate) struct Plan {
     /// How many workers there are, more than one.
     pub(crate) count: usize,
     pub(crate) ports: Option<PortRange>,
-    pub(crate) advertise: Vec<AdvertiseAddress>,
+    pub(crate) advertise: Vec<Advertise>,
 }
 
 /// Runs workers, each on a thread of its own, and what sends RTMFP clients to them.
@@ -42,9 +42,8 @@ pub(crate) fn run(
         let make = move || Box::new(Relay::new(config, Box::new(profiles))) as _;
         members.push(Member::new(format!("worker {}", number + 1), make, host));
     }
-    let advertise = plan.advertise.iter().map(|at| Advertise { ip: at.ip, port: at.port }).collect();
     let (profile, seed) = (profiles.front()?, config.seed);
-    let front = Front::new(config.listen, advertise, workers, profile, seed);
+    let front = Front::new(config.listen, plan.advertise.clone(), workers, profile, seed);
     let host = Config { crypto_threads: 0, ..host() };
     members.push(Member::new("front", move || Box::new(front) as _, host));
     Ok(run_group(members, Some(hook)))

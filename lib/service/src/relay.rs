@@ -15,6 +15,7 @@ mod front;
 mod listeners;
 mod refusals;
 mod load;
+mod registration;
 mod shared;
 mod standing;
 mod workers;
@@ -37,6 +38,8 @@ pub use front::{Advertise, Front};
 use listeners::Listeners;
 use refusals::Refusals;
 pub use load::{FULL as FULL_LOAD, LoadConfig, LoadWeights};
+pub use registration::RegistrationConfig;
+use registration::Registrations;
 use shared::Shared;
 use standing::Standing;
 pub use workers::{Worker, Workers};
@@ -49,6 +52,7 @@ pub struct Relay {
     clients: BTreeMap<ClientId, Client>,
     admission: Admission,
     standing: Standing,
+    registrations: Registrations,
     next_client: u32,
     /// When clients want to be called, and what of that is noted in the other map.
     timers: BTreeSet<(Time, ClientId)>,
@@ -77,6 +81,7 @@ impl Relay {
         Self {
             admission,
             standing: Standing::new(&config),
+            registrations: Registrations::new(&config),
             shared: Shared::new(config, profiles),
             listeners,
             clients: BTreeMap::new(),
@@ -197,6 +202,9 @@ impl Relay {
                     });
                 } else {
                     self.listeners.udp_ready(&mut self.shared, endpoint, local);
+                    if let Some(listen) = self.listeners.of_endpoint(endpoint) {
+                        self.registrations.add(&mut self.shared, now, endpoint, listen, local);
+                    }
                 }
             }
             Err(error) => {
@@ -215,6 +223,9 @@ impl Relay {
     }
 
     fn on_event(&mut self, now: Time, endpoint: EndpointId, event: Event) {
+        if self.registrations.on_event(&mut self.shared, now, endpoint, &event) {
+            return;
+        }
         match event {
             Event::FlowOffered { flow, session, associated: None, ref metadata } => {
                 self.on_new_flow(now, endpoint, session, flow, metadata);
@@ -314,6 +325,7 @@ impl Relay {
         }
         self.close_strangers(now);
         self.measure(now);
+        self.registrations.handle_timeout(&mut self.shared, now);
     }
 
     /// Closes sessions that had their time and brought no client.
@@ -340,6 +352,8 @@ impl Relay {
         info!("draining: {} clients go on to their end", self.clients.len());
         self.phase = Phase::Draining;
         self.standing.leave();
+        // Before anything ends: others are to have time to learn of it.
+        self.registrations.drain(&mut self.shared, now);
         self.listeners.close(&mut self.shared);
         let silent: Vec<ClientId> =
             self.clients.iter().filter(|(_, client)| client.is_silent()).map(|(&id, _)| id).collect();
@@ -352,6 +366,7 @@ impl Relay {
     fn go_on_ending(&mut self, now: Time) {
         if self.phase == Phase::Draining && self.clients.is_empty() {
             self.phase = Phase::Leaving;
+            self.registrations.close(&mut self.shared, now);
             self.listeners.retire(&mut self.shared, now);
         }
         if self.phase == Phase::Leaving && self.shared.endpoints.is_empty() {
@@ -360,6 +375,7 @@ impl Relay {
     }
 
     fn stop(&mut self, now: Time) {
+        self.registrations.close(&mut self.shared, now);
         self.listeners.close(&mut self.shared);
         let ids: Vec<ClientId> = self.clients.keys().copied().collect();
         for id in ids {
@@ -467,8 +483,11 @@ impl Service for Relay {
         }
         let client = self.timers.first().map(|&(at, _)| at);
         let stranger = self.strangers.front().map(|&(at, ..)| at);
-        let standing = self.standing.poll_timeout();
-        [client, stranger, standing, self.shared.endpoints.poll_timeout()].into_iter().flatten().min()
+        let (standing, registrations) = (self.standing.poll_timeout(), self.registrations.poll_timeout());
+        [client, stranger, standing, registrations, self.shared.endpoints.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn loop_latency(&mut self, _now: Time, latency: Duration) {
@@ -484,6 +503,7 @@ impl Counters for Relay {
     fn visit(&self, visit: &mut Visit<'_>) {
         visit("clients", self.clients.len() as u64);
         visit("load", self.standing.load().level);
+        visit("registrations", self.registrations.registered() as u64);
         visit("endpoints", self.shared.endpoints.len() as u64);
         visit("sessions", self.shared.endpoints.iter().map(|e| e.session_count() as u64).sum());
         visit("streams", self.shared.streams.len() as u64);

@@ -6,7 +6,7 @@ use rtmfp::crypto::Profile;
 use rtmfp_media::amf3;
 use rtmfp_netconn::{LinkConfig, RtmpConfig};
 
-use super::{LoadConfig, Worker};
+use super::{LoadConfig, RegistrationConfig, Worker};
 
 /// What a listener or a destination speaks.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -116,6 +116,8 @@ pub struct RelayConfig {
     pub timeouts: RelayTimeouts,
     /// What its load is measured by, where that is told to anybody.
     pub load: LoadConfig,
+    /// Which redirectors it registers with. Default: none.
+    pub registration: RegistrationConfig,
     /// Which of several workers it is, if there are several.
     pub worker: Option<WorkerConfig>,
 }
@@ -152,6 +154,7 @@ impl RelayConfig {
             wrong_port_interval: Duration::from_secs(10),
             timeouts: RelayTimeouts::default(),
             load: LoadConfig::default(),
+            registration: RegistrationConfig::default(),
             worker: None,
         }
     }

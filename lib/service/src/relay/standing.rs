@@ -20,7 +20,8 @@ pub(super) struct Standing {
 impl Standing {
     pub(super) fn new(config: &RelayConfig) -> Self {
         let worker = config.worker.as_ref().map(|own| own.worker.clone());
-        let at = if worker.is_some() { Time::ZERO } else { Time::MAX };
+        let is_told = worker.is_some() || !config.registration.redirectors.is_empty();
+        let at = if is_told { Time::ZERO } else { Time::MAX };
         let meter = Meter::new(config.load.clone(), config.max_clients);
         Self { meter, load: Load::default(), worker, at }
     }
@@ -67,5 +68,6 @@ impl Relay {
         if let Some(worker) = &self.standing.worker {
             worker.set_load(now, &load);
         }
+        self.registrations.set_load(&mut self.shared, now, &load);
     }
 }

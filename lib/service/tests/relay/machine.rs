@@ -48,7 +48,7 @@ impl Machine {
         0..self.finished.len()
     }
 
-    fn to_all(&mut self, now: Time, input: fn() -> Input<'static>) {
+    fn feed_all(&mut self, now: Time, input: fn() -> Input<'static>) {
         for number in self.parts() {
             self.part(number).handle(now, input());
         }
@@ -109,9 +109,9 @@ fn outer_action(part: usize, action: Action) -> Action {
 impl Service for Machine {
     fn handle(&mut self, now: Time, input: Input<'_>) {
         match input {
-            Input::Timeout => self.to_all(now, || Input::Timeout),
-            Input::Drain => self.to_all(now, || Input::Drain),
-            Input::Stop => self.to_all(now, || Input::Stop),
+            Input::Timeout => self.feed_all(now, || Input::Timeout),
+            Input::Drain => self.feed_all(now, || Input::Drain),
+            Input::Stop => self.feed_all(now, || Input::Stop),
             Input::UdpReady { socket, result } => {
                 let (part, socket) = inner_socket(socket);
                 self.part(part).handle(now, Input::UdpReady { socket, result });

@@ -11,6 +11,7 @@ mod old_programs;
 mod peer;
 mod play;
 mod publish;
+mod registration;
 mod server;
 mod simple;
 mod slow;
