@@ -15,22 +15,33 @@ use crate::server::{Manner, Server};
 pub(crate) struct Plain {
     name: String,
     count: u32,
+    trusted: bool,
 }
 
 impl Plain {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), count: 0 }
+        Self { name: name.to_owned(), count: 0, trusted: false }
+    }
+
+    /// Their sessions follow far ends to other addresses.
+    pub(crate) fn trusted(self) -> Self {
+        Self { trusted: true, ..self }
+    }
+
+    fn make(&self, name: impl AsRef<[u8]>) -> Box<dyn Profile> {
+        let profile = PlainProfile::new(name);
+        Box::new(if self.trusted { profile.trusted() } else { profile })
     }
 }
 
 impl Profiles for Plain {
     fn listener(&mut self, _listen: &Listen) -> Result<Box<dyn Profile>, String> {
-        Ok(Box::new(PlainProfile::new(listener_name())))
+        Ok(self.make(listener_name()))
     }
 
     fn outgoing(&mut self, _to: &Destination) -> Result<Box<dyn Profile>, String> {
         self.count += 1;
-        Ok(Box::new(PlainProfile::new(format!("{} {}", self.name, self.count))))
+        Ok(self.make(format!("{} {}", self.name, self.count)))
     }
 }
 
