@@ -90,15 +90,16 @@ impl Listeners {
     /// Tells where one of them is: a worker its front, anybody else people.
     fn ready(&mut self, shared: &mut Shared, number: usize, local: SocketAddr) {
         let Some(listener) = self.all.get(number) else { return };
-        // Others put it behind their `--to`, where the setting would say something else.
-        let listen = Listen { address: local, legacy: false, ..listener.listen };
+        let listen = Listen { address: local, ..listener.listen };
         match &shared.config.worker {
             Some(own) => {
                 debug!("worker {}: {listen}", own.worker.number());
                 own.worker.set_port(number, local.port());
             }
             None => {
-                shared.actions.push_back(Action::Announce(format!("listening on {listen}")));
+                // Others put it behind their `--to`, where the setting would say something else.
+                let shown = Listen { legacy: false, ..listen };
+                shared.actions.push_back(Action::Announce(format!("listening on {shown}")));
                 self.watch(shared, listen, local);
             }
         }
