@@ -48,7 +48,12 @@ impl Profiles for Plain {
 /// The name of all listeners. The plain profile is found by its name only: it is the Endpoint Discriminator with the
 /// URI (kind 0x0a).
 pub(crate) fn listener_name() -> Vec<u8> {
-    [&[TC_URL.len() as u8 + 1, 0x0a], TC_URL.as_bytes()].concat()
+    let mut name = [&[TC_URL.len() as u8 + 1, 0x0a], TC_URL.as_bytes()].concat();
+    // A discriminator that ends in `*` selects all names that begin so. Redirectors read the name as a certificate, which
+    // has to have a group.
+    name.pop();
+    name.extend(b"+\x02\x15\x0e");
+    name
 }
 
 pub(crate) fn ip(last: u8) -> IpAddr {
