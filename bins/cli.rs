@@ -8,6 +8,8 @@
 )]
 #![forbid(unsafe_code)]
 
+#[path = "cli/fleet.rs"]
+mod fleet;
 #[path = "cli/impair.rs"]
 mod impair;
 #[path = "cli/redirector.rs"]
@@ -21,6 +23,10 @@ mod url;
 #[path = "cli/values.rs"]
 mod values;
 
+pub use fleet::{
+    AdvertiseAddress, BitRate, Credentials, FleetError, FleetOptions, PortRange, RedirectorAt,
+    RegistrationOptions, Weights, WorkerCount, WorkerOptions,
+};
 pub use impair::{
     Both, Impair, Limits as ImpairLimits, RouteError, RouteSpec, StepsError, UnitError, WordError, Words,
 };

@@ -10,7 +10,8 @@ use rtmfp_service::{Destination, Listen, Profiles};
 use crate::key_log;
 use crate::randomness::with_randomness;
 
-/// Makes profiles as the command line wants them.
+/// Makes profiles as the command line wants them. Clones share the static keys.
+#[derive(Clone)]
 pub(crate) struct FlashProfiles {
     listeners: Pair,
     outgoing: Pair,
@@ -18,6 +19,7 @@ pub(crate) struct FlashProfiles {
 }
 
 /// What is common to the profiles of all listeners, or of all outgoing connections.
+#[derive(Clone)]
 struct Pair {
     modern: Common,
     /// For those that may be of the installed base.
@@ -54,6 +56,11 @@ impl FlashProfiles {
         let outgoing = Pair::new(outgoing, !security.ephemeral, policy)?;
         let key_log = security.key_log_file.as_deref().map(key_log::open).transpose()?;
         Ok(Self { listeners, outgoing, key_log })
+    }
+
+    /// That of what stands before workers: nothing selects it.
+    pub(crate) fn front(&self) -> Result<Box<dyn Profile>, String> {
+        self.make(Ancillary::Refused, &self.outgoing.modern)
     }
 
     fn make(&self, ancillary: Ancillary, common: &Common) -> Result<Box<dyn Profile>, String> {
