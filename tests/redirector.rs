@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::fs;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
+use std::{env, fs, thread};
 
 use common::{Nginx, Process, Relay, SOON, Scratch, wait_until};
 use nix::sys::signal::Signal;
@@ -49,12 +49,27 @@ impl Redirector {
         wait_until(text, SOON, || Some(self.status()).filter(|status| status.contains(text)))
     }
 
-    fn counter(&self, name: &str) -> u64 {
-        let start = format!("  {name}: ");
+    /// Redirects that named the target at an address.
+    fn redirects_to(&self, target: &Relay) -> u64 {
+        let start = format!("  {} ", target.url.strip_prefix("rtmfp://").unwrap());
         let status = self.status();
-        let count = status.lines().find_map(|line| line.strip_prefix(&start));
-        count.map_or(0, |count| count.parse().expect("a number"))
+        let line = status.lines().find(|line| line.starts_with(&start)).unwrap_or_default().to_owned();
+        let part = line.split(", ").find_map(|part| part.strip_suffix(" redirects"));
+        part.map_or(0, |count| count.parse().expect("a number"))
     }
+}
+
+fn counter(status: &str, name: &str) -> u64 {
+    let start = format!("  {name}: ");
+    let count = status.lines().find_map(|line| line.strip_prefix(&start));
+    count.map_or(0, |count| count.parse().expect("a number"))
+}
+
+/// A relay to a server that registers as a user.
+fn registered(redirector: &Redirector, nginx: &Nginx, user: &str) -> Relay {
+    let at = format!("lb@{}", redirector.address);
+    let options = ["--redirector", &at, "--redirector-user", user, "-v"];
+    Relay::start("rtmfp", &nginx.url(), if user.is_empty() { &options[..2] } else { &options[..] })
 }
 
 /// Publishes streams of a second through a relay, and waits for all of them to be recorded.
@@ -116,4 +131,125 @@ fn a_users_file_that_is_not_as_it_should_be_is_no_start_and_later_changes_nothin
     redirector.process.signal(Signal::SIGHUP);
     redirector.process.wait_line("users read again from ");
     assert!(!redirector.process.said().contains("hidden"));
+}
+
+#[test]
+fn relays_share_clients_and_one_that_ends_gets_no_more_while_its_streams_finish() {
+    let nginx = Nginx::start();
+    let redirector = Redirector::start(&["-n", "lb", "-l", "relay:word", "-r", "1", "-v"]);
+    let far = ["relay:word", "relay:word"].map(|user| registered(&redirector, &nginx, user));
+    redirector.wait_status("2 targets, 2 of them active");
+    let near = Relay::start("rtmp", &redirector.url(), &[]);
+    publish(&near, &nginx, "shared", 10);
+    let [one, two] = far.each_ref().map(|far| redirector.redirects_to(far));
+    assert!(one >= 2 && two >= 2 && one + two >= 10, "{one} and {two}");
+    let [mut first, second] = far;
+    first.process.signal(Signal::SIGTERM);
+    first.process.succeed(SOON);
+    redirector.wait_status("1 targets, 1 of them active");
+    publish(&near, &nginx, "later", 4);
+    assert!(redirector.redirects_to(&second) >= two + 4);
+}
+
+#[test]
+fn who_does_not_know_the_password_gets_no_clients_and_a_new_users_file_changes_who_may() {
+    let nginx = Nginx::start();
+    let scratch = Scratch::new();
+    let (file, name) = (scratch.path("users"), scratch.path("users").display().to_string());
+    fs::write(&file, "one:word\n").unwrap();
+    let options = ["-n", "lb", "--users-file", &name, "-D", "0", "-v"];
+    let redirector = Redirector::start(&options);
+    let good = registered(&redirector, &nginx, "one:word");
+    redirector.wait_status("1 targets, 1 of them active");
+    let _bad = registered(&redirector, &nginx, "one:sword");
+    redirector.process.wait_line("bad authentication");
+    redirector.wait_status("  bad_auth: 1");
+    redirector.wait_status("1 targets, 1 of them active");
+    fs::write(&file, "two:other\n").unwrap();
+    redirector.process.signal(Signal::SIGHUP);
+    redirector.process.wait_line("users read again");
+    let status = redirector.wait_status("0 targets, 0 of them active");
+    assert!(!status.contains("word"), "{status}");
+    let other = registered(&redirector, &nginx, "two:other");
+    redirector.wait_status("1 targets, 1 of them active");
+    assert_eq!([&good, &other].map(|relay| redirector.redirects_to(relay)), [0, 0]);
+    let near = Relay::start("rtmp", &redirector.url(), &[]);
+    publish(&near, &nginx, "other", 1);
+    assert!(redirector.redirects_to(&other) >= 1);
+}
+
+/// The packet of a hello from a client.
+fn hello(profile: &mut FlashProfile, tag: &[u8]) -> Vec<u8> {
+    let epd = Epd::uri("rtmfp://live.example/app").encode();
+    let mut clear = vec![Mode::Startup as u8];
+    Chunk::IHello(IHello { epd: &epd, tag }).write(&mut clear);
+    let room = profile.reserve(DEFAULT_KEY, clear.len());
+    let mut bytes = vec![0; 4 + room.sealed_len];
+    bytes[4 + room.front..][..clear.len()].copy_from_slice(&clear);
+    let sealing = Sealing { key: DEFAULT_KEY, room, clear_len: clear.len(), start: 4 };
+    profile.seal(&mut bytes, &mut [sealing]);
+    scramble(0, &mut bytes);
+    bytes
+}
+
+/// Sends hellos, each with another tag, from many networks.
+fn flood(to: SocketAddr, hellos: usize) {
+    let bind = |n: u8| UdpSocket::bind((Ipv4Addr::new(127, 1 + n % 7, n, 1 + n), 0));
+    let sockets: Vec<_> = (0..250).map(|n| bind(n).expect("an address of the loopback")).collect();
+    let mut fill = 0_u8;
+    let mut random = |bytes: &mut [u8]| {
+        bytes.iter_mut().for_each(|byte| {
+            fill = fill.wrapping_mul(5).wrapping_add(1);
+            *byte = fill;
+        });
+    };
+    let mut profile = FlashProfile::new(FlashConfig::server(), &mut random).expect("a profile");
+    for number in 0..hellos {
+        let packet = hello(&mut profile, &number.to_be_bytes().repeat(2));
+        // The system may have no room.
+        let _ = sockets[number % sockets.len()].send_to(&packet, to);
+    }
+}
+
+/// Peak of the resident memory in KiB.
+fn peak_memory(process: &Process) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// As many hellos as `FLOOD` says; 1,000,000 take some 10 s.
+#[test]
+fn a_flood_of_hellos_takes_no_memory_and_neither_clients_nor_relays_notice() {
+    let hellos = env::var("FLOOD").map_or(150_000, |hellos| hellos.parse().expect("a number"));
+    let nginx = Nginx::start();
+    let redirector = Redirector::start(&["-n", "lb", "-r", "1"]);
+    let far = registered(&redirector, &nginx, "");
+    redirector.wait_status("1 targets, 1 of them active");
+    let near = Relay::start("rtmp", &redirector.url(), &[]);
+    publish(&near, &nginx, "before", 1);
+    let (memory, began) = (peak_memory(&redirector.process), common::now());
+    let to = redirector.address.parse().unwrap();
+    let flooding = thread::spawn(move || flood(to, hellos));
+    let mut served = 0;
+    while !flooding.is_finished() {
+        publish(&near, &nginx, &format!("during-{served}"), 2);
+        served += 2;
+    }
+    flooding.join().unwrap();
+    let late = registered(&redirector, &nginx, "");
+    let status = redirector.wait_status("2 targets, 2 of them active");
+    let (seen, answered) = (counter(&status, "hellos"), counter(&status, "redirects"));
+    let seconds = began.elapsed().as_secs() + 1;
+    let grown = peak_memory(&redirector.process) - memory;
+    println!(
+        "{hellos} hellos in {seconds} s, {seen} seen, {answered} answered, {} kB more memory, {served} clients served",
+        grown
+    );
+    assert!(served > 0 && redirector.redirects_to(&far) > 0);
+    assert!(answered <= 2 * (8192 + 4000 * seconds), "{answered} in {seconds} s");
+    assert!(answered < seen, "the flood was none: {status}");
+    assert!(grown < 16 << 10, "{grown} KiB");
+    assert_eq!(counter(&status, "lost"), 0, "{status}");
+    drop(late);
 }
