@@ -21,8 +21,12 @@ struct Redirector {
 
 impl Redirector {
     fn start(options: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", options)
+    }
+
+    fn start_at(listen: &str, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp-redirector"));
-        command.args(["--listen", "rtmfp://127.0.0.1:0"]).args(options).env_remove("RUST_LOG");
+        command.args(["--listen", &format!("rtmfp://{listen}")]).args(options).env_remove("RUST_LOG");
         let process = Process::start(command);
         let line = process.wait_line("listening on ");
         let address = line.strip_prefix("listening on rtmfp://").expect("a line of its own").to_owned();
@@ -72,15 +76,19 @@ fn registered(redirector: &Redirector, nginx: &Nginx, user: &str) -> Relay {
     Relay::start("rtmfp", &nginx.url(), if user.is_empty() { &options[..2] } else { &options[..] })
 }
 
-/// Publishes streams of a second through a relay, and waits for all of them to be recorded.
-fn publish(near: &Relay, nginx: &Nginx, name: &str, streams: usize) {
+/// Begins to publish streams through a relay.
+fn start_publishing(near: &Relay, name: &str, streams: usize, seconds: u32) -> Process {
     let url = format!("{}/live/{name}", near.url);
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp"));
     command.args(["publish", &url, "--json", "--timeout", "60", "--bitrate", "50"]);
-    command.args(["--duration", "1", "--streams", &streams.to_string()]);
-    let mut encoders = Process::start(command);
+    command.args(["--duration", &seconds.to_string(), "--streams", &streams.to_string()]);
+    Process::start(command)
+}
+
+/// Waits for the end of streams, and for all of them to be recorded.
+fn finish_publishing(mut encoders: Process, nginx: &Nginx, name: &str, streams: usize, seconds: u32) {
     encoders.succeed(SOON);
-    let sent: Vec<_> = Frames::new(1000, 50).collect();
+    let sent: Vec<_> = Frames::new(1000 * u64::from(seconds), 50).collect();
     for number in 0..streams {
         let name = if streams == 1 { name.to_owned() } else { format!("{name}-{number}") };
         let recording = nginx.recording(&name);
@@ -88,6 +96,10 @@ fn publish(near: &Relay, nginx: &Nginx, name: &str, streams: usize) {
             compare(&sent, &common::read_flv(&recording)).is_equal().then_some(())
         });
     }
+}
+
+fn publish(near: &Relay, nginx: &Nginx, name: &str, streams: usize) {
+    finish_publishing(start_publishing(near, name, streams, 1), nginx, name, streams, 1);
 }
 
 #[test]
@@ -133,22 +145,75 @@ fn a_users_file_that_is_not_as_it_should_be_is_no_start_and_later_changes_nothin
     assert!(!redirector.process.said().contains("hidden"));
 }
 
+/// The clients that a relay has taken.
+fn taken(relay: &Relay) -> u64 {
+    let reports = || relay.process.said().matches("clients_accepted: ").count();
+    let before = reports();
+    relay.process.signal(Signal::SIGUSR1);
+    wait_until("it tells its counters", SOON, || (reports() > before).then_some(()));
+    let said = relay.process.said();
+    let counts = said.lines().filter_map(|line| line.strip_prefix("clients_accepted: "));
+    counts.last().map_or(0, |count| count.parse().expect("a number"))
+}
+
 #[test]
-fn relays_share_clients_and_one_that_ends_gets_no_more_while_its_streams_finish() {
+fn three_relays_share_sixty_publishers_and_one_that_drains_gets_no_more_while_its_streams_finish() {
     let nginx = Nginx::start();
     let redirector = Redirector::start(&["-n", "lb", "-l", "relay:word", "-r", "1", "-v"]);
-    let far = ["relay:word", "relay:word"].map(|user| registered(&redirector, &nginx, user));
+    let [mut first, second, third] = ["relay:word"; 3].map(|user| registered(&redirector, &nginx, user));
+    redirector.wait_status("3 targets, 3 of them active");
+    let near = Relay::start("rtmp", &redirector.url(), &[]);
+    publish(&near, &nginx, "shared", 60);
+    let counts = [&first, &second, &third].map(taken);
+    assert_eq!(counts.iter().sum::<u64>(), 60, "{counts:?}");
+    assert!(counts.iter().all(|count| (16..=24).contains(count)), "{counts:?}");
+
+    // All have streams, six among three.
+    let running = start_publishing(&near, "running", 6, 6);
+    wait_until("the streams run", SOON, || {
+        (0..6).all(|number| nginx.recording(&format!("running-{number}")).exists()).then_some(())
+    });
+    assert!(taken(&first) > counts[0]);
+    first.process.signal(Signal::SIGTERM);
+    redirector.wait_status(" draining, ");
+    let before = redirector.redirects_to(&first);
+    publish(&near, &nginx, "later", 6);
+    assert_eq!(redirector.redirects_to(&first), before);
+    finish_publishing(running, &nginx, "running", 6, 6);
+    first.process.succeed(SOON);
+    redirector.wait_status("2 targets, 2 of them active");
+}
+
+#[test]
+fn clients_get_in_right_after_a_relay_was_killed() {
+    let nginx = Nginx::start();
+    let redirector = Redirector::start(&["-n", "lb"]);
+    let [first, _second] = [""; 2].map(|user| registered(&redirector, &nginx, user));
     redirector.wait_status("2 targets, 2 of them active");
     let near = Relay::start("rtmp", &redirector.url(), &[]);
-    publish(&near, &nginx, "shared", 10);
-    let [one, two] = far.each_ref().map(|far| redirector.redirects_to(far));
-    assert!(one >= 2 && two >= 2 && one + two >= 10, "{one} and {two}");
-    let [mut first, second] = far;
-    first.process.signal(Signal::SIGTERM);
-    first.process.succeed(SOON);
+    drop(first);
+    publish(&near, &nginx, "at-once", 6);
     redirector.wait_status("1 targets, 1 of them active");
-    publish(&near, &nginx, "later", 4);
-    assert!(redirector.redirects_to(&second) >= two + 4);
+    publish(&near, &nginx, "later", 2);
+}
+
+#[test]
+fn a_redirector_that_was_restarted_gets_its_relays_back_and_established_streams_do_not_notice() {
+    let nginx = Nginx::start();
+    let mut redirector = Redirector::start(&["-n", "lb"]);
+    let _far = registered(&redirector, &nginx, "");
+    redirector.wait_status("1 targets, 1 of them active");
+    let near = Relay::start("rtmp", &redirector.url(), &[]);
+    let running = start_publishing(&near, "running", 2, 35);
+    wait_until("the streams run", SOON, || {
+        (0..2).all(|number| nginx.recording(&format!("running-{number}")).exists()).then_some(())
+    });
+    redirector.process.signal(Signal::SIGTERM);
+    redirector.process.succeed(SOON);
+    let redirector = Redirector::start_at(&redirector.address, &["-n", "lb"]);
+    redirector.wait_status("1 targets, 1 of them active");
+    publish(&near, &nginx, "later", 1);
+    finish_publishing(running, &nginx, "running", 2, 35);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub struct Redirector {
     /// The host name by which servers find this redirector
     ///
     /// They have to name it as it is here. It need not be in DNS. Redirectors that stand behind one name in DNS may have
-    /// the same one, or each its own.
+    /// the same one, or each its own, which servers of rtmfp-cpp need to tell them apart.
     #[arg(
         short = 'n',
         long,
