@@ -8,8 +8,12 @@
 )]
 #![forbid(unsafe_code)]
 
+#[path = "cli/fleet.rs"]
+mod fleet;
 #[path = "cli/impair.rs"]
 mod impair;
+#[path = "cli/redirector.rs"]
+mod redirector;
 #[path = "cli/relay.rs"]
 mod relay;
 #[path = "cli/toolbox.rs"]
@@ -19,8 +23,17 @@ mod url;
 #[path = "cli/values.rs"]
 mod values;
 
+pub use fleet::{
+    AdvertiseAddress, BitRate, Credentials, FleetError, FleetOptions, PortRange, RedirectorAt,
+    RegistrationOptions, Weights, WorkerCount, WorkerOptions,
+};
 pub use impair::{
     Both, Impair, Limits as ImpairLimits, RouteError, RouteSpec, StepsError, UnitError, WordError, Words,
+};
+pub use redirector::{
+    Access, Address, AddressError, HashKeyChoice, ListenAddress, ListenAddressError, Pause, PolicyChoice,
+    PoolError, PoolSpec, RateError, RatePerSecond, Redirector, RedirectorLimits, SelectionOptions, Sessions,
+    User, UserArgument, UserError, parse_users,
 };
 pub use relay::{Limits, Media, Relay, Security};
 pub use toolbox::{Command, Compare, Measure, Play, Publish, SourceOptions, StreamUrl, Toolbox, Waiting};

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
-use rtmfp_cli::{Relay, Toolbox};
+use rtmfp_cli::{Redirector, Relay, Toolbox};
 
 #[test]
 fn manual_pages_and_completions_are_fresh() {
@@ -27,7 +27,7 @@ fn manual_pages_and_completions_are_fresh() {
 /// All files by their names in `man/`.
 fn generated() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for program in [Relay::command(), Toolbox::command()] {
+    for program in [Relay::command(), Redirector::command(), Toolbox::command()] {
         let name = program.get_name().to_owned();
         for (shell, file) in [
             (Shell::Bash, name.clone()),

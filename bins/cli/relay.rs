@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
 
-use crate::{ByteCount, Dscp, Groups, Lifetime, ListenUrl, MaxGroup, Seconds, ToUrl, Verbosity};
+use crate::{
+    ByteCount, Dscp, FleetOptions, Groups, Lifetime, ListenUrl, MaxGroup, RegistrationOptions, Seconds,
+    ToUrl, Verbosity, WorkerOptions,
+};
 
 /// Carry live streams between RTMP and RTMFP
 ///
@@ -67,6 +70,18 @@ pub struct Relay {
     /// What clients may use.
     #[command(flatten)]
     pub limits: Limits,
+
+    /// How many run loops share the work.
+    #[command(flatten)]
+    pub workers: WorkerOptions,
+
+    /// Which redirectors it registers with.
+    #[command(flatten)]
+    pub registration: RegistrationOptions,
+
+    /// What redirectors, and the relay's own workers, are told.
+    #[command(flatten)]
+    pub fleet: FleetOptions,
 }
 
 /// How media is treated.
@@ -189,7 +204,8 @@ pub struct Limits {
 // Each paragraph is one line: the manual page fills its lines itself.
 const AFTER_HELP: &str = "\
 Signals: at the first SIGTERM or SIGINT no new clients are taken, running streams go on to their end, then the program \
-exits. At the second it exits at once.
+exits. At the second it exits at once. At SIGUSR1 it prints its figures on standard error, of several workers also those \
+of each.
 
 Exit codes: 0 ended as asked, 1 could not do its work, 2 the command line makes no sense.
 

@@ -5,14 +5,18 @@ mod key_log;
 mod profiles;
 #[path = "../program.rs"]
 mod program;
+#[path = "../randomness.rs"]
+mod randomness;
+mod registration;
+mod workers;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use rtmfp_cli::{Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
-use rtmfp_runtime::{Config, run};
-use rtmfp_service::{Destination, Listen, Protocol, RelayConfig};
+use rtmfp_cli::{FleetOptions, Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
+use rtmfp_runtime::{Config, SIGUSR1, SignalHook, run};
+use rtmfp_service::{Advertise, Destination, Listen, LoadWeights, Protocol, RelayConfig};
 
 use self::profiles::FlashProfiles;
 
@@ -27,23 +31,61 @@ fn main() -> ExitCode {
 }
 
 fn relay(options: Relay) -> Result<(), String> {
-    let Relay { listen, to, media, security, limits, verbosity, no_wrong_port_watch, .. } = options;
-    let mut seed = [0; 32];
-    program::randomness(&mut seed)?;
+    let Relay {
+        listen,
+        to,
+        media,
+        security,
+        limits,
+        workers,
+        registration,
+        fleet,
+        verbosity,
+        no_wrong_port_watch,
+        ..
+    } = options;
+    let seed = seed()?;
     let listen = listen.into_iter().map(|url| listener(url, security.legacy)).collect();
     let mut config = RelayConfig::new(listen, destination(to, security.legacy), seed);
     config.watch_other_ports = !no_wrong_port_watch;
     set_media(&mut config, media);
     set_limits(&mut config, limits);
+    set_load(&mut config, &fleet);
+    let advertise: Vec<_> = fleet.advertise.iter().map(|at| Advertise { ip: at.ip, port: at.port }).collect();
+    config.registration = registration::config(registration, advertise.clone())?;
+    if registers_nothing(&config) {
+        return Err("--redirector is for RTMFP clients, and no --listen is rtmfp://".to_owned());
+    }
     let crypto_threads = security.crypto_threads.into();
-    let host = Config { crypto_threads, udp_buffer: Some(UDP_BUFFER), ..Config::default() };
+    let host = move || Config { crypto_threads, udp_buffer: Some(UDP_BUFFER), ..Config::default() };
+    let hook = SignalHook::new(&[SIGUSR1], |_, report| eprintln!("{report}"));
     let profiles = FlashProfiles::new(security)?;
-    let relay = rtmfp_service::Relay::new(config, Box::new(profiles));
-    let report = run(Box::new(relay), host).map_err(|error| error.to_string())?;
+    let count = workers.workers.get();
+    let result = if count > 1 {
+        let workers = workers::Plan { count, ports: workers.worker_ports, advertise };
+        workers::run(config, &workers, &profiles, host, hook)?
+    } else {
+        let relay = rtmfp_service::Relay::new(config, Box::new(profiles));
+        run(Box::new(relay), Config { signal_hook: Some(hook), ..host() })
+    };
+    let report = result.map_err(|error| error.to_string())?;
     if verbosity.verbose > 0 {
         eprintln!("{report}");
     }
     Ok(())
+}
+
+/// All that the relay's secrets come from.
+fn seed() -> Result<[u8; 32], String> {
+    let mut seed = [0; 32];
+    program::randomness(&mut seed)?;
+    Ok(seed)
+}
+
+/// Whether there are redirectors, but nothing that clients could be sent to.
+fn registers_nothing(config: &RelayConfig) -> bool {
+    let has_rtmfp = config.listen.iter().any(|listen| listen.protocol == Protocol::Rtmfp);
+    !config.registration.redirectors.is_empty() && !has_rtmfp
 }
 
 /// What a URL says of old programs goes before what is said for all.
@@ -82,4 +124,11 @@ fn set_limits(config: &mut RelayConfig, limits: Limits) {
     config.link.untrusted.session_bytes = limits.max_memory_before_connect.0;
     config.rtmp.handshake_timeout = limits.handshake_timeout.0;
     config.timeouts.connect = limits.connect_timeout.0;
+}
+
+fn set_load(config: &mut RelayConfig, fleet: &FleetOptions) {
+    let [connections, bitrate, latency] = fleet.load_weights.0;
+    config.load.max_connections = fleet.max_connections.map(|count| count as usize);
+    config.load.max_bitrate = fleet.max_bitrate.map(|rate| rate.0);
+    config.load.weights = LoadWeights { connections, bitrate, latency };
 }

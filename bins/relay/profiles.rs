@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use rand::TryRng;
-use rand::rngs::SysRng;
 use rtmfp::crypto::Profile;
 use rtmfp_cli::Security;
 use rtmfp_flash::{Ancillary, FlashConfig, FlashProfile, Group, KeyLog, KeySource, Policy, StaticKeys};
 use rtmfp_service::{Destination, Listen, Profiles};
 
 use crate::key_log;
+use crate::randomness::with_randomness;
 
-/// Makes profiles as the command line wants them.
+/// Makes profiles as the command line wants them. Clones share the static keys.
+#[derive(Clone)]
 pub(crate) struct FlashProfiles {
     listeners: Pair,
     outgoing: Pair,
@@ -19,6 +19,7 @@ pub(crate) struct FlashProfiles {
 }
 
 /// What is common to the profiles of all listeners, or of all outgoing connections.
+#[derive(Clone)]
 struct Pair {
     modern: Common,
     /// For those that may be of the installed base.
@@ -55,6 +56,11 @@ impl FlashProfiles {
         let outgoing = Pair::new(outgoing, !security.ephemeral, policy)?;
         let key_log = security.key_log_file.as_deref().map(key_log::open).transpose()?;
         Ok(Self { listeners, outgoing, key_log })
+    }
+
+    /// That of what stands before workers: nothing selects it.
+    pub(crate) fn front(&self) -> Result<Box<dyn Profile>, String> {
+        self.make(Ancillary::Refused, &self.outgoing.modern)
     }
 
     fn make(&self, ancillary: Ancillary, common: &Common) -> Result<Box<dyn Profile>, String> {
@@ -102,22 +108,5 @@ impl Profiles for FlashProfiles {
 
     fn outgoing(&mut self, to: &Destination) -> Result<Box<dyn Profile>, String> {
         self.make(Ancillary::Refused, self.outgoing.of(to.legacy))
-    }
-}
-
-/// Hands the system's randomness to `call`.
-///
-/// # Errors
-/// When the system had none to give.
-fn with_randomness<T>(call: impl FnOnce(&mut dyn FnMut(&mut [u8])) -> T) -> Result<T, String> {
-    let mut failed = None;
-    let result = call(&mut |bytes| {
-        if let Err(error) = SysRng.try_fill_bytes(bytes) {
-            failed = Some(error);
-        }
-    });
-    match failed {
-        None => Ok(result),
-        Some(error) => Err(format!("no randomness from the system: {error}")),
     }
 }

@@ -1,7 +1,8 @@
 use core::any::Any;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
-use crate::{Batch, InterfaceId, Job, JobDone, RecvMeta, Time};
+use crate::{Batch, InterfaceId, Job, JobDone, RecvMeta, Time, Visit};
 
 /// A UDP socket; the service chooses the number. It is the [`InterfaceId`] of an endpoint too.
 pub type SocketId = InterfaceId;
@@ -263,6 +264,18 @@ pub trait Service: Any {
 
     /// When to send [`Input::Timeout`]; `None`: never. It may have changed after any other call.
     fn poll_timeout(&mut self) -> Option<Time>;
+
+    /// Hears how long others have to wait for this service: the 99th percentile of the turns of the host's loop
+    /// since the last call. A host that measures it calls this about once a second while it has something to do,
+    /// before it polls actions; one that is idle does not, and simulators never do.
+    fn loop_latency(&mut self, now: Time, latency: Duration) {
+        let _ = (now, latency);
+    }
+
+    /// Hands its counters to `visit`, for the host's report.
+    fn count(&self, visit: &mut Visit<'_>) {
+        let _ = visit;
+    }
 }
 
 impl From<SocketAddr> for UdpOptions {

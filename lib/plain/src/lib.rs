@@ -44,18 +44,25 @@ pub struct PlainProfile {
     name: Arc<[u8]>,
     keys: Arena<KeyKind, Salts>,
     checksum: usize,
+    trusted: bool,
 }
 
 impl PlainProfile {
     /// The profile of an endpoint with a name, that is its certificate. An empty name is no valid certificate.
     pub fn new(name: impl AsRef<[u8]>) -> Self {
-        Self { name: name.as_ref().into(), keys: Arena::new(), checksum: CHECKSUM }
+        Self { name: name.as_ref().into(), keys: Arena::new(), checksum: CHECKSUM, trusted: false }
     }
 
     /// With checksums of 64 bits, for tests that damage so many packets that some would pass with 16. Both ends need
     /// it.
     pub fn guarded(self) -> Self {
         Self { checksum: LONG_CHECKSUM, ..self }
+    }
+
+    /// Says that its packets carry authentication codes, which is not true: sessions follow their far ends to other
+    /// addresses then.
+    pub fn trusted(self) -> Self {
+        Self { trusted: true, ..self }
     }
 
     fn salts(&self, key: KeyId) -> Option<Salts> {
@@ -160,6 +167,7 @@ impl Profile for PlainProfile {
         Some(KeyInfo {
             near_nonce: salts.near.to_vec().into(),
             far_nonce: salts.far.to_vec().into(),
+            authenticated: self.trusted,
             ..KeyInfo::default()
         })
     }

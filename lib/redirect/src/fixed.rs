@@ -6,7 +6,7 @@ use rtmfp_base::Time;
 
 use core::net::SocketAddr;
 
-use crate::limiter::Limiter;
+use crate::limiter::HelloLimiter;
 use crate::server::{RedirectLimits, shorten};
 
 /// Redirects everybody to the same addresses, whatever they ask for. Its endpoint should be selected by no discriminator.
@@ -15,16 +15,17 @@ pub struct Fixed {
     addresses: Vec<Address>,
     rotate: bool,
     limits: RedirectLimits,
-    limiter: Limiter,
+    limiter: HelloLimiter,
     redirects: u64,
     limited: u64,
 }
 
 impl Fixed {
-    /// Redirects to these addresses; with `rotate` each Redirect begins with the next of them.
-    pub fn new(addresses: &[SocketAddr], rotate: bool, limits: RedirectLimits) -> Self {
+    /// Redirects to these addresses; with `rotate` each Redirect begins with the next of them. Nobody else may know the
+    /// secret.
+    pub fn new(addresses: &[SocketAddr], rotate: bool, limits: RedirectLimits, secret: u128) -> Self {
         let addresses = addresses.iter().map(|&addr| Address { origin: Origin::Reported, addr }).collect();
-        let limiter = limits.limiter();
+        let limiter = limits.limiter(secret);
         Self { addresses, rotate, limits, limiter, redirects: 0, limited: 0 }
     }
 
@@ -37,7 +38,7 @@ impl Fixed {
     /// Takes an event of its endpoint. Answers whether it was for it.
     pub fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: &Event) -> bool {
         let Event::UnmatchedIHello { tag, from, via, .. } = event else { return false };
-        if !self.limiter.take(now, from.ip()) {
+        if !self.limiter.take(now, *from, tag) {
             self.limited += 1;
             return true;
         }

@@ -290,6 +290,9 @@ pub struct HelloLimits {
     pub forwarded_prefix: (u32, u32),
     /// Prefixes remembered; beyond, all new ones share one bucket.
     pub prefixes: usize,
+    /// Whether hellos for others, which the endpoint's owner watches, are limited as those that the endpoint answers, and
+    /// take from the same buckets. Who limits them himself says no: they are all reported then, as far as there is room.
+    pub limit_watched: bool,
 }
 
 impl Default for HelloLimits {
@@ -303,6 +306,7 @@ impl Default for HelloLimits {
             forwarded_total: (256, 100),
             forwarded_prefix: (20, 10),
             prefixes: 4096,
+            limit_watched: true,
         }
     }
 }

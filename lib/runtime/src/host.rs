@@ -11,16 +11,20 @@ use crate::{Performer, RunLoop, TimerId, clock};
 
 mod config;
 mod datagrams;
+mod group;
 mod jobs;
 mod listeners;
 mod names;
+mod service_hook;
 mod streams;
 
 pub use config::{Config, Error, Report, SignalHook};
 use datagrams::Datagrams;
+pub use group::{Member, run_group};
 use jobs::Jobs;
 use listeners::Listeners;
 use names::Names;
+pub use service_hook::ServiceHook;
 use streams::Streams;
 
 /// How many actions are carried out before sources get their turn again.
@@ -29,6 +33,8 @@ const ACTIONS_A_TURN: usize = 4096;
 const BATCHES_A_TURN: usize = 8;
 /// How often sending leads to more actions before sources get their turn again.
 const ROUNDS_A_TURN: usize = 4;
+/// How often the service hears of the loop's latency.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs a service on this thread until it has finished.
 ///
@@ -109,6 +115,14 @@ fn run_on(
         };
         run_loop.on_signals(&signals, on_signal).map_err(start)?;
     }
+    if let Some(ServiceHook { signals, mut call }) = config.service_hook.take() {
+        let on_signal = move |host: &mut Host, run_loop: &mut RunLoop<Host>, signal| {
+            let report = host.report(run_loop);
+            call(signal, &mut *host.service, clock::now(), &report);
+            host.plan_turn(run_loop);
+        };
+        run_loop.on_signals(&signals, on_signal).map_err(start)?;
+    }
     run_host(run_loop, Host::new(service, config).map_err(start)?)
 }
 
@@ -140,6 +154,8 @@ struct Host {
     names: Names,
     jobs: Jobs,
     timeout: Option<TimerId>,
+    /// When the service is to hear of the loop's latency.
+    measure_at: Time,
     /// Whether the service will be polled at the end of this turn.
     turn_planned: bool,
     phase: Phase,
@@ -158,6 +174,7 @@ impl Host {
             names: Names::new(config.resolver),
             jobs: Jobs::new(config.crypto_threads, config.max_jobs)?,
             timeout: None,
+            measure_at: clock::now() + MEASURE_INTERVAL,
             turn_planned: false,
             phase: Phase::Running,
             stop_patience: config.stop_patience,
@@ -181,6 +198,7 @@ impl Host {
     /// Polls the service for all that it wants: actions, datagrams, the next time-out.
     fn turn(&mut self, run_loop: &mut RunLoop<Self>) {
         self.turn_planned = false;
+        self.tell_latency(run_loop);
         let mut actions = ACTIONS_A_TURN;
         let mut batches = BATCHES_A_TURN;
         for round in 0..ROUNDS_A_TURN {
@@ -198,6 +216,16 @@ impl Host {
         self.set_timeout(run_loop);
         if self.outcome.is_some() {
             run_loop.stop();
+        }
+    }
+
+    fn tell_latency(&mut self, run_loop: &mut RunLoop<Self>) {
+        let now = clock::now();
+        if now >= self.measure_at {
+            self.measure_at = now + MEASURE_INTERVAL;
+            if let Some(latency) = run_loop.stats_mut().take_recent() {
+                self.service.loop_latency(now, latency);
+            }
         }
     }
 
@@ -297,7 +325,9 @@ impl Host {
     }
 
     fn report(&self, run_loop: &RunLoop<Self>) -> Report {
-        Report { stats: run_loop.stats().clone(), counters: self.to_list() }
+        let mut counters = self.to_list();
+        self.service.count(&mut |name, value| counters.push((name, value)));
+        Report { stats: run_loop.stats().clone(), counters, members: Vec::new() }
     }
 }
 

@@ -25,6 +25,13 @@ impl Latencies {
         self.histogram.saturating_record(micros);
     }
 
+    /// Adds those that others have counted.
+    pub fn add(&mut self, others: &Self) {
+        if self.histogram.add(&others.histogram).is_err() {
+            log::error!("distributions of different ranges");
+        }
+    }
+
     /// Their count and distribution.
     pub fn summary(&self) -> Summary {
         let at = |quantile| Duration::from_micros(self.histogram.value_at_quantile(quantile));
@@ -66,6 +73,8 @@ pub struct LoopStats {
     turns: Latencies,
     slow_turns: u64,
     jobs: Latencies,
+    /// The turns since somebody asked last.
+    recent: Latencies,
 }
 
 impl LoopStats {
@@ -75,12 +84,27 @@ impl LoopStats {
     /// Counts a turn, without the time that it waited for something to happen.
     pub(crate) fn record_turn(&mut self, duration: Duration) {
         self.turns.record(duration);
+        self.recent.record(duration);
         self.slow_turns += u64::from(duration >= Self::SLOW_TURN);
     }
 
     /// Counts a job, from its being asked for to its result being back in the loop.
     pub fn record_job(&mut self, duration: Duration) {
         self.jobs.record(duration);
+    }
+
+    /// The 99th percentile of the turns since the last call; `None` if there were none.
+    pub(crate) fn take_recent(&mut self) -> Option<Duration> {
+        let summary = self.recent.summary();
+        self.recent.histogram.reset();
+        (summary.count > 0).then_some(summary.p99)
+    }
+
+    /// Adds what others have measured.
+    pub fn add(&mut self, others: &Self) {
+        self.turns.add(&others.turns);
+        self.slow_turns += others.slow_turns;
+        self.jobs.add(&others.jobs);
     }
 
     /// How long turns took.

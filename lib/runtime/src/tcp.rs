@@ -27,6 +27,9 @@ pub struct TcpOptions {
     pub backlog: u32,
     /// How many streams there may be before accepting pauses.
     pub max_streams: usize,
+    /// Whether other listeners of the same user may have the same address (`SO_REUSEPORT`): the system spreads
+    /// connections among them. See [`HeldPort`] for what keeps strangers out.
+    pub share_ports: bool,
 }
 
 impl Default for TcpOptions {
@@ -39,18 +42,57 @@ impl Default for TcpOptions {
             unsent_low_water: 16 * 1024,
             backlog: 4096,
             max_streams: 65_536,
+            share_ports: false,
         }
     }
 }
 
-/// Opens a listener. One of IPv6 takes IPv6 only.
-pub(crate) fn listen(address: SocketAddr, options: &TcpOptions) -> io::Result<TcpListener> {
+/// A TCP port that is taken, but not listened to.
+///
+/// It is for several listeners that share the port by [`TcpOptions::share_ports`]: taking it fails when anybody
+/// else has it, as those alone would not, and port 0 becomes the same free port for all of them. Hold it as long as
+/// they may listen.
+#[derive(Debug)]
+pub struct HeldPort {
+    _socket: Socket,
+    address: SocketAddr,
+}
+
+impl HeldPort {
+    /// Takes the port of an address; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// When somebody has it, or the system refuses.
+    pub fn take(address: SocketAddr) -> io::Result<Self> {
+        let socket = bound(address, false)?;
+        // Only from here on, so that nobody was there before.
+        socket.set_reuse_port(true)?;
+        let address = socket.local_addr()?.as_socket().unwrap_or(address);
+        Ok(Self { _socket: socket, address })
+    }
+
+    /// The address with the real port.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = new_socket(address)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Opens a listener. One of IPv6 takes IPv6 only.
+pub(crate) fn listen(address: SocketAddr, options: &TcpOptions) -> io::Result<TcpListener> {
+    let socket = bound(address, options.share_ports)?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     Ok(TcpListener::from_std(socket.into()))
 }
@@ -129,6 +171,20 @@ pub(crate) fn is_exhausted(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_share_a_port_that_is_held_and_nobody_else_gets_it() {
+        let shared = TcpOptions { share_ports: true, ..TcpOptions::default() };
+        for ip in ["127.0.0.1", "::1"] {
+            let held = HeldPort::take((ip.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
+            let listeners = [(); 2].map(|()| listen(held.address(), &shared).unwrap());
+            assert_eq!(listeners[1].local_addr().unwrap(), held.address());
+            assert!(listen(held.address(), &TcpOptions::default()).is_err());
+            assert!(HeldPort::take(held.address()).is_err());
+            drop(held);
+            assert!(HeldPort::take(listeners[0].local_addr().unwrap()).is_err(), "others listen there");
+        }
+    }
 
     #[test]
     #[cfg(target_os = "linux")]

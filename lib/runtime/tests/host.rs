@@ -163,3 +163,43 @@ fn a_service_that_panics_is_reported() {
     handle.drain();
     assert_eq!(handle.join().unwrap_err(), Error::Panicked);
 }
+
+/// Counts how often it hears of the loop's latency; ends with the second time.
+struct Measured {
+    heard: u64,
+    next: Time,
+}
+
+impl rtmfp_base::Service for Measured {
+    fn handle(&mut self, now: Time, _: Input<'_>) {
+        self.next = now + Duration::from_millis(20);
+    }
+
+    fn poll_action(&mut self, _: Time) -> Option<Action> {
+        (self.heard == 2).then_some(Action::Finished(Ok(())))
+    }
+
+    fn poll_transmit(&mut self, _: Time, _: &mut rtmfp_base::Batch) {}
+
+    fn fill_stream(&mut self, _: Time, _: rtmfp_base::StreamId, _: usize, _: &mut Vec<u8>) {}
+
+    fn poll_timeout(&mut self) -> Option<Time> {
+        Some(self.next)
+    }
+
+    fn loop_latency(&mut self, _: Time, latency: Duration) {
+        assert!(latency < GUARD, "{latency:?}");
+        self.heard += 1;
+    }
+
+    fn count(&self, visit: &mut rtmfp_base::Visit<'_>) {
+        visit("heard", self.heard);
+    }
+}
+
+#[test]
+fn a_busy_service_hears_of_the_latency_of_its_loop_and_its_counters_are_reported() {
+    let service = Measured { heard: 0, next: Time::ZERO };
+    let report = run(Box::new(service), Config { signals: false, ..Config::default() }).unwrap();
+    assert_eq!(counter(&report, "heard"), 2);
+}

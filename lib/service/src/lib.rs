@@ -7,4 +7,7 @@ pub mod relay;
 pub mod tools;
 
 pub use redirector::{Redirector, RedirectorConfig, RedirectorMode};
-pub use relay::{Destination, Listen, Profiles, Protocol, Relay, RelayConfig, RelayTimeouts};
+pub use relay::{
+    Advertise, Destination, Front, Listen, LoadConfig, LoadWeights, Profiles, Protocol, RegistrationConfig,
+    Relay, RelayConfig, RelayTimeouts, WorkerConfig, Workers,
+};

@@ -4,17 +4,24 @@
 //! that is an endpoint with a socket and a certificate of its own, because peers of the installed base allow one
 //! connection for a certificate. It is opened when the client asks for something by `connect`.
 
+mod admission;
 mod client;
 mod compat;
 mod config;
 mod counters;
 mod dial;
 mod doors;
+mod front;
 mod listeners;
+mod load;
 mod refusals;
+mod registration;
 mod shared;
+mod standing;
+mod workers;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use log::{debug, info};
@@ -24,11 +31,18 @@ use rtmfp_base::{
 };
 use rtmfp_netconn::{Cx, EndpointId, Link, LinkId};
 
+use admission::Admission;
 use client::{Client, ClientId, Side};
-pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts};
+pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts, WorkerConfig};
+pub use front::{Advertise, Front};
 use listeners::Listeners;
+pub use load::{FULL as FULL_LOAD, LoadConfig, LoadWeights};
 use refusals::Refusals;
+pub use registration::RegistrationConfig;
+use registration::Registrations;
 use shared::Shared;
+use standing::Standing;
+pub use workers::{Worker, Workers};
 
 /// A relay, as a service.
 #[derive(Debug)]
@@ -36,8 +50,9 @@ pub struct Relay {
     shared: Shared,
     listeners: Listeners,
     clients: BTreeMap<ClientId, Client>,
-    /// How many clients come from an address.
-    by_address: HashMap<IpAddr, usize>,
+    admission: Admission,
+    standing: Standing,
+    registrations: Registrations,
     next_client: u32,
     /// When clients want to be called, and what of that is noted in the other map.
     timers: BTreeSet<(Time, ClientId)>,
@@ -62,11 +77,14 @@ impl Relay {
     /// A relay. It begins to listen when its host first asks for actions.
     pub fn new(config: RelayConfig, profiles: Box<dyn Profiles>) -> Self {
         let listeners = Listeners::new(&config.listen);
+        let admission = config.worker.as_ref().map(|own| own.worker.admission()).unwrap_or_default();
         Self {
+            admission,
+            standing: Standing::new(&config),
+            registrations: Registrations::new(&config),
             shared: Shared::new(config, profiles),
             listeners,
             clients: BTreeMap::new(),
-            by_address: HashMap::new(),
             next_client: 0,
             timers: BTreeSet::new(),
             armed: HashMap::new(),
@@ -96,12 +114,8 @@ impl Relay {
             let peer = client.peer;
             self.clients.remove(&id);
             self.arm(id, None);
-            if let Some(count) = self.by_address.get_mut(&peer.ip()) {
-                *count -= 1;
-                if *count == 0 {
-                    self.by_address.remove(&peer.ip());
-                }
-            }
+            self.admission.leave(peer.ip());
+            self.standing.clients(self.clients.len());
             self.shared.counters.ended += 1;
             return;
         }
@@ -124,14 +138,11 @@ impl Relay {
         }
     }
 
-    /// Whether another client from there may come; if so, its number.
+    /// Whether another client from there may come; if so, its number. It has a place from then on.
     fn admit(&mut self, peer: SocketAddr) -> Option<ClientId> {
         let config = &self.shared.config;
-        let from_there = self.by_address.get(&peer.ip()).copied().unwrap_or(0);
-        if self.phase != Phase::Running
-            || self.clients.len() >= config.max_clients
-            || from_there >= config.max_clients_per_address
-        {
+        let (most, most_from_there) = (config.max_clients, config.max_clients_per_address);
+        if self.phase != Phase::Running || !self.admission.enter(peer.ip(), most, most_from_there) {
             self.shared.counters.turned_away += 1;
             return None;
         }
@@ -147,10 +158,10 @@ impl Relay {
     fn add(&mut self, now: Time, id: ClientId, peer: SocketAddr, near: Link) {
         info!("client {} from {peer}: accepted", id.0);
         self.shared.counters.accepted += 1;
-        *self.by_address.entry(peer.ip()).or_default() += 1;
         let mut client = Client::new(&self.shared, now, id, peer, near);
         client.settle(&mut self.shared, now);
         self.clients.insert(id, client);
+        self.standing.clients(self.clients.len());
         self.settle(id);
     }
 
@@ -191,6 +202,9 @@ impl Relay {
                     });
                 } else {
                     self.listeners.udp_ready(&mut self.shared, endpoint, local);
+                    if let Some(listen) = self.listeners.of_endpoint(endpoint) {
+                        self.registrations.add(&mut self.shared, now, endpoint, listen, local);
+                    }
                 }
             }
             Err(error) => {
@@ -209,6 +223,9 @@ impl Relay {
     }
 
     fn on_event(&mut self, now: Time, endpoint: EndpointId, event: Event) {
+        if self.registrations.on_event(&mut self.shared, now, endpoint, &event) {
+            return;
+        }
         match event {
             Event::FlowOffered { flow, session, associated: None, ref metadata } => {
                 self.on_new_flow(now, endpoint, session, flow, metadata);
@@ -280,10 +297,9 @@ impl Relay {
             .is_some_and(|links| links.len() >= MAX_SESSION_LINKS);
         let Some(peer) = peer.filter(|_| !full) else { return };
         let Some(id) = self.admit(peer) else { return };
-        if let Some(near) =
-            self.shared.accept_rtmfp(now, id.link(Side::Near), endpoint, session, flow, metadata)
-        {
-            self.add(now, id, peer, near);
+        match self.shared.accept_rtmfp(now, id.link(Side::Near), endpoint, session, flow, metadata) {
+            Some(near) => self.add(now, id, peer, near),
+            None => self.admission.leave(peer.ip()),
         }
     }
 
@@ -308,6 +324,8 @@ impl Relay {
             self.with(id, |client, shared| client.handle_timeout(shared, now));
         }
         self.close_strangers(now);
+        self.measure(now);
+        self.registrations.handle_timeout(&mut self.shared, now);
     }
 
     /// Closes sessions that had their time and brought no client.
@@ -333,6 +351,9 @@ impl Relay {
         }
         info!("draining: {} clients go on to their end", self.clients.len());
         self.phase = Phase::Draining;
+        self.standing.leave();
+        // Before anything ends: others are to have time to learn of it.
+        self.registrations.drain(&mut self.shared, now);
         self.listeners.close(&mut self.shared);
         let silent: Vec<ClientId> =
             self.clients.iter().filter(|(_, client)| client.is_silent()).map(|(&id, _)| id).collect();
@@ -345,6 +366,7 @@ impl Relay {
     fn go_on_ending(&mut self, now: Time) {
         if self.phase == Phase::Draining && self.clients.is_empty() {
             self.phase = Phase::Leaving;
+            self.registrations.close(&mut self.shared, now);
             self.listeners.retire(&mut self.shared, now);
         }
         if self.phase == Phase::Leaving && self.shared.endpoints.is_empty() {
@@ -353,6 +375,7 @@ impl Relay {
     }
 
     fn stop(&mut self, now: Time) {
+        self.registrations.close(&mut self.shared, now);
         self.listeners.close(&mut self.shared);
         let ids: Vec<ClientId> = self.clients.keys().copied().collect();
         for id in ids {
@@ -460,13 +483,27 @@ impl Service for Relay {
         }
         let client = self.timers.first().map(|&(at, _)| at);
         let stranger = self.strangers.front().map(|&(at, ..)| at);
-        [client, stranger, self.shared.endpoints.poll_timeout()].into_iter().flatten().min()
+        let (standing, registrations) = (self.standing.poll_timeout(), self.registrations.poll_timeout());
+        [client, stranger, standing, registrations, self.shared.endpoints.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn loop_latency(&mut self, _now: Time, latency: Duration) {
+        self.standing.latency(latency);
+    }
+
+    fn count(&self, visit: &mut Visit<'_>) {
+        self.visit(visit);
     }
 }
 
 impl Counters for Relay {
     fn visit(&self, visit: &mut Visit<'_>) {
         visit("clients", self.clients.len() as u64);
+        visit("load", self.standing.load().level);
+        visit("registrations", self.registrations.registered() as u64);
         visit("endpoints", self.shared.endpoints.len() as u64);
         visit("sessions", self.shared.endpoints.iter().map(|e| e.session_count() as u64).sum());
         visit("streams", self.shared.streams.len() as u64);

@@ -16,6 +16,15 @@ complete -c rtmfp-relay -l max-memory -d 'Memory for what a client has sent in p
 complete -c rtmfp-relay -l max-memory-before-connect -d 'Memory for what a client has sent in part, before its connect was accepted, in bytes' -r
 complete -c rtmfp-relay -l handshake-timeout -d 'Close a client whose handshake takes longer' -r
 complete -c rtmfp-relay -l connect-timeout -d 'Close a client that has sent no connect so long after its handshake' -r
+complete -c rtmfp-relay -l workers -d 'Run so many independent workers, each on a thread of its own; auto: one for each processor' -r
+complete -c rtmfp-relay -l worker-ports -d 'The UDP ports of the workers, one for each worker and RTMFP address of --listen; any free ones if not given' -r
+complete -c rtmfp-relay -s L -l redirector -d 'Register with this redirector, which then sends clients here; may be given several times' -r
+complete -c rtmfp-relay -s l -l redirector-user -d 'Authenticate with redirectors by this name and password; may be given several times' -r
+complete -c rtmfp-relay -l redirector-user-file -d 'Read names and passwords from this file, a NAME:PASSWORD in each line; empty lines and those that begin with # don\'t count' -r -F
+complete -c rtmfp-relay -s d -l advertise -d 'Where clients find this relay from elsewhere, if not only where redirectors see it: IP or IP:PORT; may be given several times' -r
+complete -c rtmfp-relay -l max-connections -d 'What counts as full load: so many clients; --max-clients if not given' -r
+complete -c rtmfp-relay -l max-bitrate -d 'What counts as full load: so many bits per second of messages from and to clients (K, M and G: thousands, millions, milliards); nothing is slowed down by it' -r
+complete -c rtmfp-relay -l load-weights -d 'How much clients, bits per second and the latency of the run loop count in the load: 1 as it is, 0 not at all' -r
 complete -c rtmfp-relay -l no-wrong-port-watch -d 'Leave the ports alone that only tell of clients who come to the wrong one'
 complete -c rtmfp-relay -s v -l verbose -d 'Log more: -v what happens to each client, -vv details, -vvv everything'
 complete -c rtmfp-relay -l version -d 'Print the version'
@@ -24,4 +33,5 @@ complete -c rtmfp-relay -s H -l allow-no-hmac -d 'Accept far ends that cannot pr
 complete -c rtmfp-relay -s S -l allow-no-sequence-numbers -d 'Accept far ends that cannot number their packets against replay (Flash Player and its kind)'
 complete -c rtmfp-relay -s x -l ephemeral -d 'Use new keys for each outgoing session, not a pair that is made once at the start'
 complete -c rtmfp-relay -l static-keys -d 'Use one pair of keys, made at the start, for all sessions that listeners accept'
+complete -c rtmfp-relay -s D -l no-advertise-reflexive -d 'Have redirectors send clients to the addresses of --advertise only, not to where they see this relay'
 complete -c rtmfp-relay -s h -l help -d 'Print help (see more with \'--help\')'

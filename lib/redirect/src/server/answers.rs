@@ -21,7 +21,7 @@ impl Server {
         via: Option<Via>,
     ) {
         self.stats.hellos += 1;
-        if !self.answers.take(now, from.ip()) {
+        if !self.answers.take(now, from, tag) {
             self.stats.limited_hellos += 1;
             return;
         }

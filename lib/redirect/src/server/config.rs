@@ -4,7 +4,7 @@ use core::time::Duration;
 use rtmfp::{MAX_STARTUP_PACKET, SessionConfig};
 use rtmfp_base::Tag;
 
-use crate::limiter::{Limiter, Rate};
+use crate::limiter::{HelloLimiter, Limiter, Rate};
 use crate::pools::PoolConfig;
 use crate::selection::{Policy, SelectionConfig};
 
@@ -138,11 +138,15 @@ impl Default for ServerLimits {
 }
 
 /// How much is sent in answer to hellos, whose senders have proved nothing: an answer is a Redirect, and for each target that
-/// it names a forwarded hello. The endpoint has limits of its own, [`HelloLimits`](rtmfp::HelloLimits), before these.
+/// it names a forwarded hello. The endpoint has limits of its own before these, unless
+/// [`HelloLimits::limit_watched`](rtmfp::HelloLimits::limit_watched) says otherwise.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RedirectLimits {
     /// Answers to all. Default 8192, 4000 more a second.
     pub total: Rate,
+    /// Answers besides to hellos that come again after they were not answered because all were too many. Clients repeat
+    /// theirs, others with forged addresses rarely do. Default 8192, 4000 more a second.
+    pub again: Rate,
     /// Answers to a /24 or /56 prefix. Default 256, 100 more a second.
     pub prefix: Rate,
     /// Prefixes remembered; beyond, all new ones share one rate. Default 16,384.
@@ -154,7 +158,13 @@ pub struct RedirectLimits {
 
 impl Default for RedirectLimits {
     fn default() -> Self {
-        Self { total: Rate::new(8192, 4000), prefix: Rate::new(256, 100), prefixes: 16_384, bytes: 512 }
+        Self {
+            total: Rate::new(8192, 4000),
+            again: Rate::new(8192, 4000),
+            prefix: Rate::new(256, 100),
+            prefixes: 16_384,
+            bytes: 512,
+        }
     }
 }
 
@@ -163,8 +173,8 @@ impl Default for RedirectLimits {
 const REDIRECT_OVERHEAD: usize = 16;
 
 impl RedirectLimits {
-    pub(crate) fn limiter(&self) -> Limiter {
-        Limiter::new(self.total, self.prefix, self.prefixes)
+    pub(crate) fn limiter(&self, secret: u128) -> HelloLimiter {
+        HelloLimiter::new(Limiter::new(self.total, self.prefix, self.prefixes), self.again, secret)
     }
 
     /// Bytes for addresses beside a tag.

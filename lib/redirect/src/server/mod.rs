@@ -24,7 +24,7 @@ pub use target::{LeaveReason, TargetId, TargetInfo, TargetKind, TargetState};
 use target::{Target, Trust};
 
 use crate::auth::Users;
-use crate::limiter::Limiter;
+use crate::limiter::{HelloLimiter, Limiter};
 use crate::pools::Pools;
 use crate::selection::Selection;
 use crate::wire::{self, Settings};
@@ -57,7 +57,7 @@ pub struct Server {
     deadlines: BTreeSet<(Time, TargetId)>,
     look_at: Time,
     shuffle_at: Time,
-    answers: Limiter,
+    answers: HelloLimiter,
     wrong_attempts: Limiter,
     events: VecDeque<ServerEvent>,
     stats: ServerStats,
@@ -102,6 +102,7 @@ impl Server {
             Selection::new(&config.selection, seed)
         });
         let (selections, limits) = (selections.collect(), &config.limits);
+        let secret = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
         let every = crate::Rate::new(u32::MAX, u32::MAX);
         Self {
             users,
@@ -115,7 +116,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             look_at: Time::ZERO,
             shuffle_at: Time::ZERO,
-            answers: limits.redirects.limiter(),
+            answers: limits.redirects.limiter(secret),
             wrong_attempts: Limiter::new(every, limits.wrong_attempts, limits.redirects.prefixes),
             events: VecDeque::new(),
             stats: ServerStats::default(),
@@ -144,6 +145,13 @@ impl Server {
     /// How many registrants there are, with those that have not registered yet.
     pub fn target_count(&self) -> usize {
         self.targets.len()
+    }
+
+    /// The pools by name, and how many targets each has that get clients now. The first one, without name, is for all that no
+    /// other is for.
+    pub fn pools(&self) -> impl Iterator<Item = (&str, usize)> {
+        let names = core::iter::once("").chain(self.config.pools.iter().map(|pool| pool.name.as_str()));
+        names.zip(self.selections.iter().map(Selection::len))
     }
 
     /// The counters.

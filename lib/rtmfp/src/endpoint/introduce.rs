@@ -232,7 +232,8 @@ impl Endpoint {
         if !self.introductions.watching {
             return false;
         }
-        let allowed = self.hellos.allow(now, meta.from.ip(), len, len);
+        let limited = self.config.limits.hellos.limit_watched;
+        let allowed = !limited || self.hellos.allow(now, meta.from.ip(), len, len);
         self.stats.limited_hellos += u64::from(!allowed);
         allowed
     }

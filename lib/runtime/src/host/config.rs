@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::ServiceHook;
 use crate::stats::LoopStats;
 use crate::{ResolverOptions, TcpOptions};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub stop_patience: Duration,
     /// Other signals that are listened to, and what they do.
     pub signal_hook: Option<SignalHook>,
+    /// Signals that the program and the service handle together.
+    pub service_hook: Option<ServiceHook>,
 }
 
 impl Default for Config {
@@ -39,6 +42,7 @@ impl Default for Config {
             signals: true,
             stop_patience: Duration::from_secs(2),
             signal_hook: None,
+            service_hook: None,
         }
     }
 }
@@ -49,7 +53,7 @@ impl fmt::Debug for Config {
     }
 }
 
-type SignalCall = Box<dyn FnMut(i32, &Report) + Send>;
+pub(super) type SignalCall = Box<dyn FnMut(i32, &Report) + Send>;
 
 /// Signals that a program handles itself, SIGUSR1 or SIGHUP for example.
 pub struct SignalHook {
@@ -76,16 +80,46 @@ impl fmt::Debug for SignalHook {
 pub struct Report {
     /// Latencies of the loop and of jobs.
     pub stats: LoopStats,
-    /// Counters by name.
+    /// Counters by name, of the host and of its service.
     pub counters: Vec<(&'static str, u64)>,
+    /// Of a [group](crate::run_group): its members by name. What is above is their sum.
+    pub members: Vec<(String, Self)>,
+}
+
+impl Report {
+    /// The sum of several.
+    pub fn of(members: Vec<(String, Self)>) -> Self {
+        let mut sum = Self::default();
+        for (_, member) in &members {
+            sum.stats.add(&member.stats);
+            for &(name, value) in &member.counters {
+                match sum.counters.iter_mut().find(|(other, _)| *other == name) {
+                    Some((_, total)) => *total += value,
+                    None => sum.counters.push((name, value)),
+                }
+            }
+        }
+        Self { members, ..sum }
+    }
+
+    /// A counter; 0 if there is none of that name.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.counters.iter().find(|(other, _)| *other == name).map_or(0, |&(_, value)| value)
+    }
 }
 
 impl fmt::Display for Report {
-    /// Several lines: the latencies, then the counters that are not zero.
+    /// Several lines: the latencies, then the counters that are not zero; then the same for each member, behind its
+    /// name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.stats)?;
         for (name, value) in self.counters.iter().filter(|(_, value)| *value != 0) {
             write!(f, "\n{name}: {value}")?;
+        }
+        for (name, member) in &self.members {
+            for line in member.to_string().lines() {
+                write!(f, "\n{name}: {line}")?;
+            }
         }
         Ok(())
     }

@@ -76,7 +76,8 @@ impl RedirectorConfig {
     }
 }
 
-/// What comes to a redirector are hellos for others, short ones too: the endpoint lets as many through as are answered.
+/// What comes to a redirector are hellos for others, which it limits by itself; so a flood of them takes nothing from
+/// those who want to register. Their hellos may be short.
 fn hello_limits(limits: &RedirectLimits) -> HelloLimits {
     let pair = |rate: Rate| (rate.burst, rate.per_second);
     let (total, prefix) = (pair(limits.total), pair(limits.prefix));
@@ -86,6 +87,7 @@ fn hello_limits(limits: &RedirectLimits) -> HelloLimits {
         short_total: total,
         short_prefix: prefix,
         prefixes: limits.prefixes,
+        limit_watched: false,
         ..HelloLimits::default()
     }
 }

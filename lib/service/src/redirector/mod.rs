@@ -58,7 +58,9 @@ impl Redirector {
                 Role::Targets(Box::new(server))
             }
             RedirectorMode::Fixed { addresses, rotate, limits } => {
-                let fixed = Fixed::new(&addresses, rotate, limits);
+                let (secret, _) = seed.split_at(size_of::<u128>());
+                let secret = secret.iter().fold(0, |number, &byte| number << 8 | u128::from(byte));
+                let fixed = Fixed::new(&addresses, rotate, limits, secret);
                 fixed.start(&mut endpoint);
                 Role::Fixed(Box::new(fixed))
             }
@@ -204,6 +206,10 @@ impl Service for Redirector {
         let endpoint = self.driver.endpoint.poll_timeout().map(|(at, _)| at);
         let server = self.server().and_then(Server::poll_timeout);
         [endpoint, server].into_iter().flatten().min()
+    }
+
+    fn count(&self, visit: &mut Visit<'_>) {
+        self.visit(visit);
     }
 }
 

@@ -51,6 +51,11 @@ pub(super) fn of_server(server: &Server, now: Time) -> String {
             if addresses.is_empty() { "no address".into() } else { addresses.join(" ") }
         );
     }
+    // Without pools the first line has said it.
+    for (name, active) in server.pools().filter(|_| server.pools().count() > 1) {
+        let name = if name.is_empty() { "no pool".to_owned() } else { format!("pool {name}") };
+        let _ = writeln!(text, "  {name}: {active} active targets");
+    }
     for (name, value) in stats.to_list().into_iter().filter(|(_, value)| *value > 0) {
         let _ = writeln!(text, "  {name}: {value}");
     }

@@ -136,6 +136,12 @@ impl Client {
         );
     }
 
+    /// Bytes of messages from and to it that [`Shared`] has not counted yet.
+    pub(super) fn carried(&self) -> u64 {
+        let stats = self.near.stats();
+        if self.near_gone { 0 } else { stats.received_bytes.saturating_add(stats.sent_bytes) }
+    }
+
     /// Whether it has not asked for anything yet.
     pub(super) fn is_silent(&self) -> bool {
         self.stage == Stage::Connect

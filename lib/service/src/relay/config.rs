@@ -6,6 +6,8 @@ use rtmfp::crypto::Profile;
 use rtmfp_media::amf3;
 use rtmfp_netconn::{LinkConfig, RtmpConfig};
 
+use super::{LoadConfig, RegistrationConfig, Worker};
+
 /// What a listener or a destination speaks.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Protocol {
@@ -112,6 +114,25 @@ pub struct RelayConfig {
     pub wrong_port_interval: Duration,
     /// Patience with others.
     pub timeouts: RelayTimeouts,
+    /// What its load is measured by, where that is told to anybody.
+    pub load: LoadConfig,
+    /// Which redirectors it registers with. Default: none.
+    pub registration: RegistrationConfig,
+    /// Which of several workers it is, if there are several.
+    pub worker: Option<WorkerConfig>,
+}
+
+/// A relay that is one of several, each with sockets of its own, behind a [`Front`](super::Front).
+///
+/// It listens for RTMFP clients on ports of its own, to which the front sends them, and shares the ports of RTMP listeners
+/// with the others, which is for the host to allow. The limits of clients hold for all together. It announces nothing, and
+/// watches no other ports.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Which one.
+    pub worker: Worker,
+    /// The port for each listener, in their order; those of RTMP count for nothing. 0, and where there is none: any free one.
+    pub ports: Vec<u16>,
 }
 
 impl RelayConfig {
@@ -132,6 +153,9 @@ impl RelayConfig {
             watch_other_ports: true,
             wrong_port_interval: Duration::from_secs(10),
             timeouts: RelayTimeouts::default(),
+            load: LoadConfig::default(),
+            registration: RegistrationConfig::default(),
+            worker: None,
         }
     }
 }

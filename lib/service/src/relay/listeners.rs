@@ -1,5 +1,6 @@
 use core::net::SocketAddr;
 
+use log::debug;
 use rtmfp::Endpoint;
 use rtmfp_base::{Action, ListenerId, Time};
 use rtmfp_netconn::EndpointId;
@@ -40,7 +41,7 @@ impl Listeners {
             return Ok(());
         }
         for (number, listener) in self.all.iter_mut().enumerate() {
-            let address = listener.listen.address;
+            let mut address = listener.listen.address;
             match listener.listen.protocol {
                 Protocol::Rtmp | Protocol::RtmpSimple => {
                     let listener = ListenerId(number as u32);
@@ -52,6 +53,9 @@ impl Listeners {
                         profile.map_err(|error| format!("cannot listen on {}: {error}", listener.listen))?;
                     let endpoint = Endpoint::new(shared.endpoint_config(false), profile, shared.seed(), now);
                     let endpoint = shared.endpoints.add(endpoint);
+                    if let Some(own) = &shared.config.worker {
+                        address.set_port(own.ports.get(number).copied().unwrap_or(0));
+                    }
                     shared.endpoints.open_socket(endpoint, address.into(), &mut shared.actions);
                     listener.endpoint = Some(endpoint);
                 }
@@ -64,21 +68,40 @@ impl Listeners {
         self.all.iter().find(|listener| listener.endpoint == Some(endpoint)).map(|listener| listener.listen)
     }
 
+    /// The number of the listener that an endpoint belongs to.
+    pub(super) fn number_of_endpoint(&self, endpoint: EndpointId) -> Option<usize> {
+        self.all.iter().position(|listener| listener.endpoint == Some(endpoint))
+    }
+
     pub(super) fn of_listener(&self, listener: ListenerId) -> Option<Listen> {
         self.all.get(listener.0 as usize).map(|listener| listener.listen)
     }
 
     pub(super) fn udp_ready(&mut self, shared: &mut Shared, endpoint: EndpointId, local: SocketAddr) {
-        if let Some(listen) = self.of_endpoint(endpoint) {
-            announce(shared, listen, local);
-            self.watch(shared, listen, local);
+        if let Some(number) = self.number_of_endpoint(endpoint) {
+            self.ready(shared, number, local);
         }
     }
 
     pub(super) fn tcp_ready(&mut self, shared: &mut Shared, listener: ListenerId, local: SocketAddr) {
-        if let Some(listen) = self.of_listener(listener) {
-            announce(shared, listen, local);
-            self.watch(shared, listen, local);
+        self.ready(shared, listener.0 as usize, local);
+    }
+
+    /// Tells where one of them is: a worker its front, anybody else people.
+    fn ready(&mut self, shared: &mut Shared, number: usize, local: SocketAddr) {
+        let Some(listener) = self.all.get(number) else { return };
+        let listen = Listen { address: local, ..listener.listen };
+        match &shared.config.worker {
+            Some(own) => {
+                debug!("worker {}: {listen}", own.worker.number());
+                own.worker.set_port(number, local.port());
+            }
+            None => {
+                // Others put it behind their `--to`, where the setting would say something else.
+                let shown = Listen { legacy: false, ..listen };
+                shared.actions.push_back(Action::Announce(format!("listening on {shown}")));
+                self.watch(shared, listen, local);
+            }
         }
     }
 
@@ -122,10 +145,4 @@ impl Listeners {
             }
         }
     }
-}
-
-fn announce(shared: &mut Shared, listen: Listen, local: SocketAddr) {
-    // Others put it behind their `--to`, where the setting would say something else.
-    let listen = Listen { address: local, legacy: false, ..listen };
-    shared.actions.push_back(Action::Announce(format!("listening on {listen}")));
 }

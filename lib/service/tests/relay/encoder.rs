@@ -213,7 +213,7 @@ impl Service for Client {
 }
 
 /// The tcUrl of all clients: with the plain profile, listeners are found by it.
-pub(crate) const TC_URL: &str = "rtmp://relay.test/app";
+pub(crate) const TC_URL: &str = "rtmp://relay.test/app*";
 
 /// The longest time that a test gives a clip to arrive after its end.
 pub(crate) const TAIL: Duration = Duration::from_secs(20);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rtmfp_base::Counters;
+use rtmfp_service::Relay;
 
 use crate::clip::Clip;
 use crate::encoder::{Client, End, Task};
@@ -28,7 +29,11 @@ fn silent_connections_don_t_block_others_and_are_dropped_in_time() {
 }
 
 pub(crate) fn counter(chain: &Chain, relay: usize, name: &str) -> u64 {
-    let list = chain.relay(relay).to_list();
+    counter_of(chain.relay(relay), name)
+}
+
+pub(crate) fn counter_of(relay: &Relay, name: &str) -> u64 {
+    let list = relay.to_list();
     list.iter().find(|(other, _)| *other == name).unwrap_or_else(|| panic!("no counter {name}")).1
 }
 

@@ -15,29 +15,45 @@ use crate::server::{Manner, Server};
 pub(crate) struct Plain {
     name: String,
     count: u32,
+    trusted: bool,
 }
 
 impl Plain {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), count: 0 }
+        Self { name: name.to_owned(), count: 0, trusted: false }
+    }
+
+    /// Their sessions follow far ends to other addresses.
+    pub(crate) fn trusted(self) -> Self {
+        Self { trusted: true, ..self }
+    }
+
+    fn make(&self, name: impl AsRef<[u8]>) -> Box<dyn Profile> {
+        let profile = PlainProfile::new(name);
+        Box::new(if self.trusted { profile.trusted() } else { profile })
     }
 }
 
 impl Profiles for Plain {
     fn listener(&mut self, _listen: &Listen) -> Result<Box<dyn Profile>, String> {
-        Ok(Box::new(PlainProfile::new(listener_name())))
+        Ok(self.make(listener_name()))
     }
 
     fn outgoing(&mut self, _to: &Destination) -> Result<Box<dyn Profile>, String> {
         self.count += 1;
-        Ok(Box::new(PlainProfile::new(format!("{} {}", self.name, self.count))))
+        Ok(self.make(format!("{} {}", self.name, self.count)))
     }
 }
 
 /// The name of all listeners. The plain profile is found by its name only: it is the Endpoint Discriminator with the
 /// URI (kind 0x0a).
 pub(crate) fn listener_name() -> Vec<u8> {
-    [&[TC_URL.len() as u8 + 1, 0x0a], TC_URL.as_bytes()].concat()
+    let mut name = [&[TC_URL.len() as u8 + 1, 0x0a], TC_URL.as_bytes()].concat();
+    // A discriminator that ends in `*` selects all names that begin so. Redirectors read the name as a certificate, which
+    // has to have a group.
+    name.pop();
+    name.extend(b"+\x02\x15\x0e");
+    name
 }
 
 pub(crate) fn ip(last: u8) -> IpAddr {

@@ -1,0 +1,64 @@
+use core::net::IpAddr;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Counts the clients of a relay, of all its workers together if there are several.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Admission(Arc<Mutex<Admitted>>);
+
+#[derive(Debug, Default)]
+struct Admitted {
+    clients: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Admission {
+    /// Lets one in, unless there are as many as may be, in all or from there.
+    pub(super) fn enter(&self, ip: IpAddr, most: usize, most_from_there: usize) -> bool {
+        let mut admitted = self.lock();
+        let from_there = admitted.by_address.get(&ip).copied().unwrap_or(0);
+        let may = admitted.clients < most && from_there < most_from_there;
+        if may {
+            admitted.clients += 1;
+            admitted.by_address.insert(ip, from_there + 1);
+        }
+        may
+    }
+
+    /// One that was let in has gone.
+    pub(super) fn leave(&self, ip: IpAddr) {
+        let mut admitted = self.lock();
+        admitted.clients = admitted.clients.saturating_sub(1);
+        if let Some(count) = admitted.by_address.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                admitted.by_address.remove(&ip);
+            }
+        }
+    }
+
+    /// The counts hold even if a worker has panicked: it did not while it had them.
+    fn lock(&self) -> MutexGuard<'_, Admitted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_share_an_admission_share_its_limits() {
+        let one = Admission::default();
+        let other = one.clone();
+        let [a, b, c] = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
+        assert!(one.enter(a, 3, 2) && other.enter(a, 3, 2));
+        assert!(!one.enter(a, 3, 2), "two from there");
+        assert!(one.enter(b, 3, 2));
+        assert!(!other.enter(c, 3, 2), "three in all");
+        other.leave(a);
+        assert!(one.enter(c, 3, 2));
+        [a, b, c].into_iter().for_each(|ip| one.leave(ip));
+        assert!(one.lock().by_address.is_empty() && one.lock().clients == 0);
+    }
+}

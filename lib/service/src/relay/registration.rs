@@ -1,0 +1,211 @@
+//! Registering with redirectors, which then send clients here.
+
+use core::net::SocketAddr;
+
+use log::{debug, info, warn};
+use rtmfp::Event;
+use rtmfp_base::Time;
+use rtmfp_netconn::EndpointId;
+use rtmfp_redirect::{
+    Redirector, RedirectorId, Registrant, RegistrantConfig, RegistrantEvent, RegistrantState, Users, wire,
+};
+
+use super::load::{INTERVAL, Load};
+use super::shared::Shared;
+use super::{Advertise, Listen, RelayConfig};
+
+/// With which redirectors a relay registers, and what it tells them.
+///
+/// Each RTMFP listener registers by its own endpoint, so that a redirector sees the very address that clients have to come
+/// to.
+#[derive(Clone, Debug, Default)]
+pub struct RegistrationConfig {
+    /// The redirectors: their names, and addresses of each.
+    pub redirectors: Vec<(String, Vec<SocketAddr>)>,
+    /// By which names and passwords the relay authenticates with all of them.
+    pub users: Users,
+    /// Where else clients find it than where redirectors see it.
+    pub advertise: Vec<Advertise>,
+    /// Only there.
+    pub hide_reflexive: bool,
+}
+
+/// The registrations of all listeners.
+#[derive(Debug)]
+pub(super) struct Registrations {
+    config: RegistrationConfig,
+    /// The number of this worker, from 0.
+    worker: usize,
+    all: Vec<Registration>,
+    is_draining: bool,
+}
+
+#[derive(Debug)]
+struct Registration {
+    endpoint: EndpointId,
+    listen: Listen,
+    /// The names of its redirectors, in their order.
+    names: Vec<String>,
+    registrant: Registrant,
+}
+
+impl Registrations {
+    pub(super) fn new(config: &RelayConfig) -> Self {
+        let worker = config.worker.as_ref().map_or(0, |own| own.worker.number());
+        Self { config: config.registration.clone(), worker, all: Vec::new(), is_draining: false }
+    }
+
+    /// An RTMFP listener is open there: it registers.
+    pub(super) fn add(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        endpoint: EndpointId,
+        listen: Listen,
+        local: SocketAddr,
+    ) {
+        if self.config.redirectors.is_empty() || self.is_draining {
+            return;
+        }
+        let config = RegistrantConfig {
+            users: self.config.users.clone(),
+            load_interval: INTERVAL,
+            ..RegistrantConfig::default()
+        };
+        let mut registrant = Registrant::new(config);
+        let mut names = Vec::new();
+        for (name, addresses) in &self.config.redirectors {
+            let reachable: Vec<SocketAddr> =
+                addresses.iter().copied().filter(|address| address.is_ipv4() == local.is_ipv4()).collect();
+            if reachable.is_empty() {
+                debug!("{listen}: redirector {name} has no address of this family");
+                continue;
+            }
+            registrant.add(Redirector::named(name, reachable));
+            names.push(name.clone());
+        }
+        let Some(own) = shared.endpoints.get(endpoint) else { return };
+        let advertise = &self.config.advertise;
+        let addresses: Vec<SocketAddr> =
+            advertise.iter().filter_map(|address| address.of_worker(self.worker, local.port())).collect();
+        registrant.set_additional_addresses(now, own, &addresses);
+        registrant.set_advertise_reflexive(now, own, !self.config.hide_reflexive);
+        registrant.start(now, own);
+        self.all.push(Registration { endpoint, listen, names, registrant });
+        self.settle();
+    }
+
+    /// Takes an event of an endpoint. Answers whether it was for one of the registrations.
+    pub(super) fn on_event(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        endpoint: EndpointId,
+        event: &Event,
+    ) -> bool {
+        let Some(registration) = self.all.iter_mut().find(|other| other.endpoint == endpoint) else {
+            return false;
+        };
+        let Some(own) = shared.endpoints.get(endpoint) else { return false };
+        let taken = registration.registrant.on_event(now, own, event);
+        registration.settle();
+        taken
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.all.iter().filter_map(|registration| registration.registrant.poll_timeout()).min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, shared: &mut Shared, now: Time) {
+        for Registration { endpoint, registrant, .. } in &mut self.all {
+            if registrant.poll_timeout().is_some_and(|at| at <= now)
+                && let Some(own) = shared.endpoints.get(*endpoint)
+            {
+                registrant.handle_timeout(now, own);
+            }
+        }
+        self.settle();
+    }
+
+    /// Tells the load.
+    pub(super) fn set_load(&mut self, shared: &mut Shared, now: Time, load: &Load) {
+        let load = if load.is_full { wire::FULL_LOAD } else { load.level };
+        self.each(shared, |registrant, own| registrant.set_load(now, own, load));
+    }
+
+    /// Wants no new clients any more.
+    pub(super) fn drain(&mut self, shared: &mut Shared, now: Time) {
+        self.is_draining = true;
+        self.each(shared, |registrant, own| registrant.set_active(now, own, false));
+    }
+
+    /// Leaves the redirectors for good.
+    pub(super) fn close(&mut self, shared: &mut Shared, now: Time) {
+        self.each(shared, |registrant, own| registrant.close(now, own));
+        self.all.clear();
+    }
+
+    fn each(&mut self, shared: &mut Shared, mut act: impl FnMut(&mut Registrant, &mut rtmfp::Endpoint)) {
+        for Registration { endpoint, registrant, .. } in &mut self.all {
+            if let Some(own) = shared.endpoints.get(*endpoint) {
+                act(registrant, own);
+            }
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        self.all.iter_mut().for_each(Registration::settle);
+    }
+
+    /// How many registrations stand.
+    pub(super) fn registered(&self) -> usize {
+        let states = self.all.iter().flat_map(|registration| registration.registrant.redirectors());
+        states.filter(|(.., state)| *state == RegistrantState::Registered).count()
+    }
+}
+
+impl Registration {
+    /// Logs what has happened.
+    fn settle(&mut self) {
+        while let Some(event) = self.registrant.poll_event() {
+            match event {
+                RegistrantEvent::State { redirector, state, address } => {
+                    self.log_state(redirector, state, address);
+                }
+                RegistrantEvent::Reflexive { redirector, address } => {
+                    info!(
+                        "{}: redirector {} sees it at {}",
+                        self.listen,
+                        self.name(redirector),
+                        address.addr
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn name(&self, redirector: RedirectorId) -> &str {
+        self.names.get(redirector.number()).map_or("?", String::as_str)
+    }
+
+    fn log_state(&self, redirector: RedirectorId, state: RegistrantState, address: Option<SocketAddr>) {
+        let (listen, name) = (self.listen, self.name(redirector));
+        let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
+        match state {
+            RegistrantState::Connecting => debug!("{listen}: looking for redirector {name}"),
+            RegistrantState::Connected => debug!("{listen}: connected to redirector {name}{at}"),
+            RegistrantState::Registered => info!("{listen}: registered with redirector {name}{at}"),
+            RegistrantState::BadAuth => warn!(
+                "{listen}: redirector {name} refuses the name or password: check --redirector-user or \
+                 --redirector-user-file here and the users there; it is tried again"
+            ),
+            RegistrantState::Disconnected => warn!(
+                "{listen}: no connection to redirector {name}: check its name, its address and that UDP gets there; it is \
+                 tried again, running streams go on"
+            ),
+            _ => {}
+        }
+    }
+}

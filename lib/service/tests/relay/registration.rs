@@ -1,0 +1,147 @@
+//! Relays that register with redirectors.
+
+use std::time::Duration;
+
+use rtmfp_netsim::{HostId, LinkConfig, Network};
+use rtmfp_plain::PlainProfile;
+use rtmfp_redirect::{ServerConfig, TargetState, Users};
+use rtmfp_service::{Redirector, RedirectorConfig, RedirectorMode, RegistrationConfig, Relay, RelayConfig};
+
+use crate::clip::Clip;
+use crate::encoder::{Client, End, TAIL, Task};
+use crate::limits::counter_of;
+use crate::publish::assert_intact;
+use crate::server::Server;
+use crate::world::{Chain, SERVER, add_relay, at, config, ip};
+
+const REDIRECTOR: u8 = 120;
+const FAR: u8 = 150;
+const NEAR: u8 = 50;
+
+struct World {
+    network: Network,
+    redirector: HostId,
+    relay: HostId,
+    server: HostId,
+    clients: u8,
+}
+
+fn users(password: &str) -> Users {
+    [("relay", password)].into_iter().collect()
+}
+
+fn redirector(users: Users) -> Box<Redirector> {
+    let server = Box::new(ServerConfig::default());
+    let mode = RedirectorMode::Targets { server, users };
+    // With the plain profile a certificate is found by its name: that of the discriminator with the host name "red".
+    let profile = Box::new(PlainProfile::new(b"\x04\0red"));
+    Box::new(Redirector::new(RedirectorConfig::new(vec![at(REDIRECTOR)], mode, [7; 32]), profile))
+}
+
+impl World {
+    /// Encoders' relay that knows the redirector only, and a relay beside the server that registers.
+    fn new(password: &str, change: impl Fn(&mut RelayConfig)) -> Self {
+        let mut network = Network::new(1);
+        network.set_default_link(LinkConfig::with_delay(Duration::from_millis(10)));
+        let host = [ip(REDIRECTOR)];
+        let redirector = network.add_host("redirector", &host, redirector(users("right")));
+        let mut far = config(1, &format!("rtmfp://{}", at(FAR)), &format!("rtmp://{}", at(SERVER)));
+        far.registration = RegistrationConfig {
+            redirectors: vec![("red".to_owned(), vec![at(REDIRECTOR)])],
+            users: users(password),
+            ..RegistrationConfig::default()
+        };
+        change(&mut far);
+        let relay = add_relay(&mut network, FAR, far);
+        let near = config(1, &format!("rtmp://{}", at(NEAR)), &format!("rtmfp://{}", at(REDIRECTOR)));
+        add_relay(&mut network, NEAR, near);
+        let server = network.add_host("server", &[ip(SERVER)], Box::new(Chain::friendly()));
+        network.run_for(Duration::from_secs(3));
+        Self { network, redirector, relay, server, clients: 0 }
+    }
+
+    fn add_client(&mut self, task: Task) {
+        self.clients += 1;
+        let client = Box::new(Client::new(at(NEAR), task));
+        self.network.add_host("client", &[[10, 2, 0, self.clients].into()], client);
+    }
+
+    fn relay(&self) -> &Relay {
+        self.network.peek(self.relay)
+    }
+
+    fn states(&self) -> Vec<TargetState> {
+        let redirector: &Redirector = self.network.peek(self.redirector);
+        redirector.server().unwrap().targets().map(|(_, info)| info.state).collect()
+    }
+
+    fn server(&self) -> &Server {
+        self.network.peek(self.server)
+    }
+}
+
+#[test]
+fn clients_of_a_redirector_land_on_a_relay_that_has_registered() {
+    let mut world = World::new("right", |_| {});
+    assert_eq!(world.states(), [TargetState::Active]);
+    assert_eq!(counter_of(world.relay(), "registrations"), 1);
+    let clip = Clip::new(90);
+    world.add_client(Task::Publish(clip.clone(), End::Delete));
+    world.network.run_for(Duration::from_secs(4) + TAIL);
+    assert_intact(world.server().all().next().expect("the publisher was relayed"), &clip);
+}
+
+#[test]
+fn a_wrong_password_registers_nothing_and_the_relay_goes_on() {
+    let mut world = World::new("wrong", |_| {});
+    world.network.run_for(Duration::from_secs(60));
+    assert!(!world.states().contains(&TargetState::Active), "{:?}", world.states());
+    assert_eq!(counter_of(world.relay(), "registrations"), 0);
+    assert_eq!(world.network.finished(world.relay), None);
+}
+
+#[test]
+fn redirectors_learn_of_a_drain_while_streams_go_on_to_their_end() {
+    let mut world = World::new("right", |_| {});
+    let clip = Clip::new(150);
+    world.add_client(Task::Publish(clip.clone(), End::Delete));
+    world.network.run_for(Duration::from_secs(2));
+    world.network.drain(world.relay);
+    world.network.run_for(Duration::from_millis(100));
+    assert_eq!(world.states(), [TargetState::Draining]);
+    assert_eq!(world.network.finished(world.relay), None);
+    world.network.run_for(Duration::from_secs(5) + TAIL);
+    assert_eq!(world.network.finished(world.relay), Some(&Ok(())));
+    assert_eq!(world.states(), []);
+    assert_intact(world.server().all().next().expect("the publisher was relayed"), &clip);
+}
+
+#[test]
+fn a_relay_that_is_full_gets_no_more_clients_until_one_has_gone() {
+    let mut world = World::new("right", |config| config.load.max_connections = Some(2));
+    let state = |world: &mut World| {
+        world.network.run_for(Duration::from_secs(3));
+        world.states()[0]
+    };
+    world.add_client(Task::Publish(Clip::new(300), End::Delete));
+    assert_eq!(state(&mut world), TargetState::Active);
+    world.add_client(Task::Publish(Clip::new(3000), End::Stay));
+    assert_eq!(state(&mut world), TargetState::Full);
+    world.network.run_for(Duration::from_secs(10));
+    assert_eq!(state(&mut world), TargetState::Active);
+}
+
+#[test]
+fn a_redirector_that_restarts_finds_the_relay_again_and_its_streams_notice_nothing() {
+    let mut world = World::new("right", |_| {});
+    let clip = Clip::new(1500);
+    world.add_client(Task::Publish(clip.clone(), End::Delete));
+    world.network.run_for(Duration::from_secs(2));
+    world.network.restart(world.redirector, redirector(users("right")));
+    world.network.run_for(Duration::from_secs(60));
+    assert_eq!(world.states(), [TargetState::Active]);
+    world.network.run_for(TAIL);
+    let sessions: Vec<_> = world.server().all().collect();
+    assert_eq!(sessions.len(), 1);
+    assert_intact(sessions[0], &clip);
+}
