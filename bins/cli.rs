@@ -25,7 +25,7 @@ mod values;
 
 pub use fleet::{
     AdvertiseAddress, BitRate, Credentials, FleetError, FleetOptions, PortRange, RedirectorAt,
-    RegistrationOptions, Weights, WorkerCount, WorkerOptions,
+    RegistrationOptions, SecretText, Weights, WorkerCount, WorkerOptions,
 };
 pub use impair::{
     Both, Impair, Limits as ImpairLimits, RouteError, RouteSpec, StepsError, UnitError, WordError, Words,

@@ -105,7 +105,7 @@ fn a_worker_that_cannot_begin_ends_the_program() {
     assert_eq!(relay.wait(SOON).code(), Some(1));
     assert!(relay.said().contains("in use"), "{}", relay.said());
     let mut relay = start(&format!("{port}-{port}"));
-    assert_eq!(relay.wait(SOON).code(), Some(1));
+    assert_eq!(relay.wait(SOON).code(), Some(2));
     assert!(relay.said().contains("2 workers need 2 ports"), "{}", relay.said());
 }
 
@@ -117,4 +117,15 @@ fn a_port_of_rtmp_that_somebody_listens_to_is_not_shared() {
     let mut second = Process::start(command);
     assert_eq!(second.wait(Duration::from_secs(20)).code(), Some(1));
     assert!(second.said().contains("cannot listen on rtmp://127.0.0.1:"), "{}", second.said());
+}
+
+#[test]
+fn what_may_be_a_password_is_not_shown() {
+    let listen = ["--listen", "rtmfp://127.0.0.1:0", "--to", "rtmp://127.0.0.1:1"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp-relay"));
+    command.args(listen).args(["--redirector-user", "hunter2"]);
+    let mut relay = Process::start(command);
+    assert_eq!(relay.wait(SOON).code(), Some(2));
+    assert!(relay.said().contains("no NAME:PASSWORD"), "{}", relay.said());
+    assert!(!relay.said().contains("hunter2"), "{}", relay.said());
 }

@@ -203,6 +203,24 @@ impl FromStr for RedirectorAt {
     }
 }
 
+/// A text that is wiped when it is dropped and never shown, not even in the message that it is wrong.
+#[derive(Clone, Eq, PartialEq)]
+pub struct SecretText(pub Zeroizing<String>);
+
+impl core::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("SecretText")
+    }
+}
+
+impl FromStr for SecretText {
+    type Err = core::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
 /// A name and a password, which is wiped when it is dropped and never shown.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Credentials {
@@ -253,7 +271,7 @@ pub struct RegistrationOptions {
         env = "RTMFP_RELAY_REDIRECTOR_USER",
         hide_env_values = true
     )]
-    pub redirector_users: Vec<Credentials>,
+    pub redirector_users: Vec<SecretText>,
 
     /// Read names and passwords from this file, a NAME:PASSWORD in each line; empty lines and those that begin with # don't count
     #[arg(long, value_name = "FILE", env = "RTMFP_RELAY_REDIRECTOR_USER_FILE")]

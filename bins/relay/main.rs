@@ -13,7 +13,8 @@ mod workers;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use rtmfp_cli::{FleetOptions, Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
 use rtmfp_runtime::{Config, SIGUSR1, SignalHook, run};
 use rtmfp_service::{Advertise, Destination, Listen, LoadWeights, Protocol, RelayConfig};
@@ -54,7 +55,7 @@ fn relay(options: Relay) -> Result<(), String> {
     let advertise: Vec<_> = fleet.advertise.iter().map(|at| Advertise { ip: at.ip, port: at.port }).collect();
     config.registration = registration::config(registration, advertise.clone())?;
     if registers_nothing(&config) {
-        return Err("--redirector is for RTMFP clients, and no --listen is rtmfp://".to_owned());
+        usage("--redirector is for RTMFP clients, and no --listen is rtmfp://");
     }
     let crypto_threads = security.crypto_threads.into();
     let host = move || Config { crypto_threads, udp_buffer: Some(UDP_BUFFER), ..Config::default() };
@@ -73,6 +74,11 @@ fn relay(options: Relay) -> Result<(), String> {
         eprintln!("{report}");
     }
     Ok(())
+}
+
+/// Ends the program because its options make no sense together.
+fn usage(message: &str) -> ! {
+    Relay::command().error(ErrorKind::ArgumentConflict, message).exit()
 }
 
 /// All that the relay's secrets come from.

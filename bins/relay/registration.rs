@@ -20,7 +20,12 @@ pub(crate) fn config(
     let mut add = |credentials: Credentials| {
         users.insert(credentials.name, Secret::new(credentials.password.as_bytes()));
     };
-    options.redirector_users.into_iter().for_each(&mut add);
+    for text in &options.redirector_users {
+        let Ok(credentials) = text.0.parse() else {
+            crate::usage("--redirector-user: it is no NAME:PASSWORD")
+        };
+        add(credentials);
+    }
     if let Some(file) = &options.redirector_user_file {
         read(file)?.into_iter().for_each(add);
     }

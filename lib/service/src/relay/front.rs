@@ -23,6 +23,9 @@ const HANDED_FOR: Duration = Duration::from_secs(2);
 /// Clients that are counted so at a time.
 const MOST_HANDED: usize = 10_000;
 
+/// Addresses in a Redirect: one or two will do, and answers to strangers have to be short.
+const MOST_ADDRESSES: usize = 8;
+
 /// How much a worker's share of the bytes counts beside its share of the clients.
 const BITRATE_WEIGHT: f64 = 0.5;
 
@@ -161,7 +164,11 @@ impl Front {
                 addresses.push(address);
             }
         }
-        addresses.into_iter().map(|addr| Address { origin: Origin::Reported, addr }).collect()
+        addresses
+            .into_iter()
+            .take(MOST_ADDRESSES)
+            .map(|addr| Address { origin: Origin::Reported, addr })
+            .collect()
     }
 
     fn finish(&mut self, result: Result<(), String>) {
