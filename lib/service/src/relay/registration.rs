@@ -72,6 +72,7 @@ impl Registrations {
             load_interval: INTERVAL,
             ..RegistrantConfig::default()
         };
+        let listen = Listen { address: local, legacy: false, ..listen };
         let mut registrant = Registrant::new(config);
         let mut names = Vec::new();
         for (name, addresses) in &self.config.redirectors {
