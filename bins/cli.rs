@@ -20,12 +20,14 @@ mod relay;
 mod toolbox;
 #[path = "cli/url.rs"]
 mod url;
+#[path = "cli/users.rs"]
+mod users;
 #[path = "cli/values.rs"]
 mod values;
 
 pub use fleet::{
-    AdvertiseAddress, BitRate, Credentials, FleetError, FleetOptions, PortRange, RedirectorAt,
-    RegistrationOptions, SecretText, Weights, WorkerCount, WorkerOptions,
+    AdvertiseAddress, BitRate, FleetError, FleetOptions, PortRange, RedirectorAt, RegistrationOptions,
+    Weights, WorkerCount, WorkerOptions,
 };
 pub use impair::{
     Both, Impair, Limits as ImpairLimits, RouteError, RouteSpec, StepsError, UnitError, WordError, Words,
@@ -33,11 +35,11 @@ pub use impair::{
 pub use redirector::{
     Access, Address, AddressError, HashKeyChoice, ListenAddress, ListenAddressError, Pause, PolicyChoice,
     PoolError, PoolSpec, RateError, RatePerSecond, Redirector, RedirectorLimits, SelectionOptions, Sessions,
-    User, UserArgument, UserError, parse_users,
 };
 pub use relay::{Limits, Media, Relay, Security};
 pub use toolbox::{Command, Compare, Measure, Play, Publish, SourceOptions, StreamUrl, Toolbox, Waiting};
 pub use url::{DEFAULT_PORT, ListenUrl, Scheme, ToUrl, UrlError};
+pub use users::{User, UserArgument, UserError, parse_users};
 pub use values::{
     ByteCount, CountError, Dscp, DscpError, Groups, GroupsError, Lifetime, MaxGroup, Seconds, SecondsError,
 };

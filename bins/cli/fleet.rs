@@ -6,10 +6,8 @@ use core::str::FromStr;
 use std::path::PathBuf;
 use std::thread;
 
+use crate::{DEFAULT_PORT, UserArgument};
 use clap::Args;
-use zeroize::Zeroizing;
-
-use crate::DEFAULT_PORT;
 
 #[cfg(test)]
 #[path = "fleet/tests.rs"]
@@ -203,52 +201,6 @@ impl FromStr for RedirectorAt {
     }
 }
 
-/// A text that is wiped when it is dropped and never shown, not even in the message that it is wrong.
-#[derive(Clone, Eq, PartialEq)]
-pub struct SecretText(pub Zeroizing<String>);
-
-impl core::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("SecretText")
-    }
-}
-
-impl FromStr for SecretText {
-    type Err = core::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(text.to_owned())))
-    }
-}
-
-/// A name and a password, which is wiped when it is dropped and never shown.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Credentials {
-    /// The name.
-    pub name: String,
-    /// The password.
-    pub password: Zeroizing<String>,
-}
-
-impl core::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Credentials").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl FromStr for Credentials {
-    type Err = FleetError;
-
-    fn from_str(text: &str) -> Result<Self, FleetError> {
-        match text.split_once(':') {
-            Some((name, password)) if !name.is_empty() => {
-                Ok(Self { name: name.to_owned(), password: Zeroizing::new(password.to_owned()) })
-            }
-            _ => Err(FleetError::Credentials),
-        }
-    }
-}
-
 /// Who registers, and where.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Redirectors and load")]
@@ -271,7 +223,7 @@ pub struct RegistrationOptions {
         env = "RTMFP_RELAY_REDIRECTOR_USER",
         hide_env_values = true
     )]
-    pub redirector_users: Vec<SecretText>,
+    pub redirector_users: Vec<UserArgument>,
 
     /// Read names and passwords from this file, a NAME:PASSWORD in each line; empty lines and those that begin with # don't count
     #[arg(long, value_name = "FILE", env = "RTMFP_RELAY_REDIRECTOR_USER_FILE")]
@@ -304,7 +256,4 @@ pub enum FleetError {
     /// No redirector.
     #[error("it is no redirector: write NAME@ADDRESS:PORT, such as redirector.example@192.0.2.1:1935")]
     Redirector,
-    /// No name with a password.
-    #[error("it is no NAME:PASSWORD")]
-    Credentials,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
 
-use crate::{Groups, Seconds, Verbosity};
+use crate::{Groups, Seconds, UserArgument, Verbosity};
 
 #[cfg(test)]
 #[path = "redirector/tests.rs"]
@@ -15,7 +15,7 @@ mod values;
 
 pub use values::{
     Address, AddressError, HashKeyChoice, ListenAddress, ListenAddressError, Pause, PolicyChoice, PoolError,
-    PoolSpec, RateError, RatePerSecond, User, UserArgument, UserError, parse_users,
+    PoolSpec, RateError, RatePerSecond,
 };
 
 /// Send RTMFP clients to the servers that can take them

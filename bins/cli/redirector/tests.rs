@@ -95,24 +95,6 @@ fn pools_have_a_name_a_host_or_an_application_and_users() {
 }
 
 #[test]
-fn a_file_of_users_has_at_least_one_and_each_once() {
-    let users = parse_users("# ours\n\nme:secret\nyou: with:all \r\n").unwrap();
-    let users: Vec<_> = users.iter().map(|user| (user.name.as_str(), user.password.as_str())).collect();
-    assert_eq!(users, [("me", "secret"), ("you", " with:all ")]);
-    for (text, error) in [
-        ("", "no user"),
-        ("# a:b\n", "no user"),
-        ("a:b\nsecret\n", "line 2: it is no NAME:PASSWORD"),
-        ("\na:\n", "line 2: there is no password"),
-        (":secret", "line 1: there is no name"),
-        ("a:b\na:secret", "line 2: user a is there twice"),
-    ] {
-        let said = parse_users(text).unwrap_err();
-        assert!(said.contains(error) && !said.contains("secret"), "{text:?}: {said}");
-    }
-}
-
-#[test]
 fn rates_are_a_second_and_at_once() {
     let rate = |per_second, burst| Ok(RatePerSecond { per_second, burst });
     assert_eq!("100".parse(), rate(100, 200));
