@@ -220,6 +220,25 @@ fn hellos_for_others_are_told_to_whoever_watches_only() {
 }
 
 #[test]
+fn who_limits_hellos_for_others_himself_hears_of_all_as_far_as_there_is_room() {
+    let now = Time::from_secs(1);
+    let mut config = Config::default();
+    config.limits.hellos.limit_watched = false;
+    let mut end = endpoint("i", 1, config);
+    end.set_watch_hellos(true);
+    let mut forger = Forger::new("a", A);
+    let (other, own) = (forger.hello(b"somebody"), forger.hello(b"i"));
+    for _ in 0..20 {
+        (0..200).for_each(|_| _ = deliver(&mut end, now, A, &other));
+        assert_eq!(events(&mut end, now).len(), 200);
+    }
+    deliver(&mut end, now, A, &own);
+    assert_eq!(transmits(&mut end, now).len(), 1, "they take nothing from those that it answers");
+    (0..1000).for_each(|_| _ = deliver(&mut end, now, A, &other));
+    assert_eq!((events(&mut end, now).len(), end.stats().limited_hellos), (256, 0));
+}
+
+#[test]
 fn strangers_can_not_fill_the_queue_of_events() {
     let now = Time::from_secs(1);
     let mut end = watching();
