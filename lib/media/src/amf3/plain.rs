@@ -13,7 +13,7 @@ use crate::message::{TcMessage, kind};
 /// [`to_amf0`] has them. `None` if it is so already, or neither a command nor data.
 ///
 /// # Errors
-/// See [`Error`]: then the message cannot be expressed, or understood.
+/// See [`enum@Error`]: then the message cannot be expressed, or understood.
 pub fn plain(message: &TcMessage, limits: &Limits) -> Result<Option<TcMessage>, Error> {
     let kind = match message.kind {
         kind::COMMAND | kind::COMMAND_EXTENDED => kind::COMMAND,
@@ -41,7 +41,7 @@ pub fn plain(message: &TcMessage, limits: &Limits) -> Result<Option<TcMessage>, 
 /// is null instead.
 ///
 /// # Errors
-/// See [`Error`], also for what is wrong with the AMF0 around the AMF3.
+/// See [`enum@Error`], also for what is wrong with the AMF0 around the AMF3.
 pub fn to_amf0<'p>(values: &'p [u8], limits: &Limits) -> Result<Cow<'p, [u8]>, Error> {
     if !values.contains(&AMF3) {
         return Ok(Cow::Borrowed(values));

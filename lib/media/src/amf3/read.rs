@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
     /// `input` behind it.
     ///
     /// # Errors
-    /// See [`Error`]. Then nothing more can be read of the message, as the tables of references are not what its sender
+    /// See [`enum@Error`]. Then nothing more can be read of the message, as the tables of references are not what its sender
     /// has; what was read before stays.
     pub fn read(&mut self, input: &mut &'a [u8]) -> Result<Value<'a>, Error> {
         self.read_within(input, self.limits.depth)
