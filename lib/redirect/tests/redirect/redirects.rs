@@ -28,7 +28,9 @@ fn clients_are_sent_to_targets_and_spread_among_them() {
             assert!(clients.iter().all(|&client| world.landed(client).is_some()));
             let counts = world.counts(&targets);
             println!("seed {seed}, {policy:?}: {counts:?}");
-            assert!(counts.iter().all(|count| (12..=18).contains(count)), "{policy:?}: {counts:?}");
+            // Of two that are drawn the less loaded one is chosen: the least loaded of all is not always among them.
+            let even = if policy == Policy::LeastLoad { 10..=20 } else { 15..=15 };
+            assert!(counts.iter().all(|count| even.contains(count)), "{policy:?}: {counts:?}");
         }
     });
 }
