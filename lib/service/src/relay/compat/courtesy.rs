@@ -64,6 +64,12 @@ pub(super) enum Verdict {
 impl Courtesies {
     /// Looks at a message that goes to the destination.
     pub(super) fn note(&mut self, message: &TcMessage, due: Time, limit: usize) {
+        if is_publish_or_play(message) {
+            // Who goes on without an answer wants none, and may end with it unread: a reset would then cut off what it
+            // has sent last.
+            self.calls.iter_mut().for_each(|call| call.due = Time::MAX);
+            return;
+        }
         let Some((what, transaction, name)) = What::of(message) else { return };
         let (wants_answer, wants_call) = (transaction != 0.0, what.call().is_some());
         // An older one with the same number can have no answer of its own; and what comes from now on may be for this.
@@ -115,11 +121,12 @@ impl Courtesies {
 
     /// All have until then.
     pub(super) fn restart(&mut self, due: Time) {
-        self.calls.iter_mut().for_each(|call| call.due = due);
+        self.calls.iter_mut().filter(|call| !call.due.is_never()).for_each(|call| call.due = due);
     }
 
     pub(super) fn next(&self) -> Option<Time> {
-        self.calls.iter().filter(|call| !call.answered).map(|call| call.due).min()
+        let waiting = self.calls.iter().filter(|call| !call.answered && !call.due.is_never());
+        waiting.map(|call| call.due).min()
     }
 
     /// The answers to one that has waited long enough.
@@ -128,6 +135,12 @@ impl Courtesies {
         call.answered = true;
         Some(call.answers())
     }
+}
+
+fn is_publish_or_play(message: &TcMessage) -> bool {
+    matches!(message.kind, kind::COMMAND | kind::COMMAND_EXTENDED)
+        && Command::parse(message.kind, &message.payload, &Limits::DEFAULT)
+            .is_ok_and(|command| matches!(command.name, "publish" | "play"))
 }
 
 impl What {
@@ -195,6 +208,18 @@ const MAX_NAME: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_publishes_without_waiting_is_answered_no_more_but_spared_errors() {
+        let mut courtesies = Courtesies::default();
+        courtesies.note(&call("releaseStream", 2.0), Time::from_micros(5), 8);
+        courtesies.note(&command::publish("s", "live").message(1), Time::from_micros(6), 8);
+        courtesies.restart(Time::from_micros(7));
+        assert_eq!(courtesies.next(), None);
+        assert!(courtesies.overdue(Time::from_micros(9)).is_none());
+        let error = command::error(2.0, &Info::error("NetConnection.Call.Failed", "")).message(0);
+        assert!(matches!(courtesies.look(&error), Verdict::Replace(_)));
+    }
 
     fn call(name: &str, transaction: f64) -> TcMessage {
         Builder::new(name, transaction).value(Value::Null).value("s").message(0)
