@@ -194,13 +194,36 @@ fn encoder(protocols: &[&str], manner: Manner) -> (Chain, HostId) {
 #[test]
 fn what_the_destination_does_not_answer_is_answered_here_in_time_and_once() {
     for protocols in [&["rtmp", "rtmp"][..], &["rtmp", "rtmfp", "rtmp"]] {
-        let (chain, client) = encoder(protocols, Manner::Ignorant);
-        let client = chain.client(client);
-        for (name, transaction) in [("_result", 2.0), ("_result", 3.0), ("onFCPublish", 0.0)] {
-            let at = only(client, name, transaction).unwrap_or_else(|| panic!("{name} {transaction}"));
-            assert!(Time::from_secs(2) < at && at < Time::from_secs(3), "{name} at {at}");
-        }
+        let server = Server::new(at(SERVER), Manner::Ignorant);
+        let mut chain = Chain::new(1, protocols, server);
+        let ask =
+            |name, transaction| Builder::new(name, transaction).value(Value::Null).value("s").message(0);
+        let messages = vec![connect(0.0), ask("releaseStream", 2.0), ask("FCPublish", 3.0)];
+        let client = add_script(&mut chain, messages);
+        let counts = |chain: &Chain| {
+            let received = &chain.network.peek::<Script>(client).received;
+            let names = received.iter().filter_map(|message| {
+                let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
+                Some((command.name.to_owned(), command.transaction))
+            });
+            let names: Vec<_> = names.collect();
+            [("_result", 2.0), ("_result", 3.0), ("onFCPublish", 0.0)]
+                .map(|(name, number)| names.iter().filter(|got| got.0 == name && got.1 == number).count())
+        };
+        chain.network.run_for(Duration::from_millis(1900));
+        assert_eq!(counts(&chain), [0; 3]);
+        chain.network.run_for(Duration::from_secs(4));
+        assert_eq!(counts(&chain), [1; 3]);
         assert_eq!(counter(&chain, 0, "commands_answered_here"), 2);
+    }
+}
+
+#[test]
+fn an_encoder_that_did_not_wait_for_answers_gets_none_late() {
+    let (chain, client) = encoder(&["rtmp", "rtmp"], Manner::Ignorant);
+    let client = chain.client(client);
+    for (name, transaction) in [("_result", 2.0), ("_result", 3.0), ("onFCPublish", 0.0)] {
+        assert_eq!(only(client, name, transaction), None, "{name} {transaction}");
     }
 }
 
