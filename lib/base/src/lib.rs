@@ -1,5 +1,5 @@
 //! What all crates of the RTMFP toolkit share, and nothing else: time, ids, messages, batches of
-//! datagrams, jobs, counters, and the host's interface ([`Service`], [`Input`], [`Action`]).
+//! datagrams, jobs, counters, rates, and the host's interface ([`Service`], [`Input`], [`Action`]).
 //!
 //! Nothing here reads a clock, opens a socket or spawns a thread. A [`Service`] is a program's whole
 //! behaviour as a state machine; a *host* runs it: the run loop for real, the simulator in virtual time.
@@ -11,6 +11,7 @@ mod bucket;
 mod counters;
 mod host;
 mod job;
+mod limiter;
 mod message;
 mod time;
 
@@ -20,5 +21,6 @@ pub use bucket::TokenBucket;
 pub use counters::{Counters, Visit};
 pub use host::{Action, Input, ListenerId, NameId, Service, SocketId, StreamId, UdpOptions};
 pub use job::{Job, JobDone, JobId, JobResult};
+pub use limiter::{Limiter, Prefix};
 pub use message::{MAX_HEAD, Message, ReceiptId, ReceiptKind, Tag, WriteOptions};
 pub use time::Time;

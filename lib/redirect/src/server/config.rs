@@ -4,7 +4,7 @@ use core::time::Duration;
 use rtmfp::{MAX_STARTUP_PACKET, SessionConfig};
 use rtmfp_base::Tag;
 
-use crate::limiter::{HelloLimiter, Limiter, Rate};
+use crate::limiter::{HelloLimiter, Rate, limiter};
 use crate::pools::PoolConfig;
 use crate::selection::{Policy, SelectionConfig};
 
@@ -174,7 +174,7 @@ const REDIRECT_OVERHEAD: usize = 16;
 
 impl RedirectLimits {
     pub(crate) fn limiter(&self, secret: u128) -> HelloLimiter {
-        HelloLimiter::new(Limiter::new(self.total, self.prefix, self.prefixes), self.again, secret)
+        HelloLimiter::new(limiter(self.total, self.prefix, self.prefixes), self.again, secret)
     }
 
     /// Bytes for addresses beside a tag.

@@ -14,7 +14,7 @@ use log::{debug, info};
 use rand::rngs::ChaCha20Rng;
 use rand::{Rng, SeedableRng};
 use rtmfp::{Endpoint, Event, RecvFlowId, SessionId};
-use rtmfp_base::{Arena, Time};
+use rtmfp_base::{Arena, Limiter, Time};
 use rtmfp_flash::{Certificate, Epd};
 
 pub(crate) use answers::shorten;
@@ -24,7 +24,7 @@ pub use target::{LeaveReason, TargetId, TargetInfo, TargetKind, TargetState};
 use target::{Target, Trust};
 
 use crate::auth::Users;
-use crate::limiter::{HelloLimiter, Limiter};
+use crate::limiter::{HelloLimiter, limiter};
 use crate::pools::Pools;
 use crate::selection::Selection;
 use crate::wire::{self, Settings};
@@ -117,7 +117,7 @@ impl Server {
             look_at: Time::ZERO,
             shuffle_at: Time::ZERO,
             answers: limits.redirects.limiter(secret),
-            wrong_attempts: Limiter::new(every, limits.wrong_attempts, limits.redirects.prefixes),
+            wrong_attempts: limiter(every, limits.wrong_attempts, limits.redirects.prefixes),
             events: VecDeque::new(),
             stats: ServerStats::default(),
             config,

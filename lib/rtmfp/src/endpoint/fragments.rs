@@ -4,11 +4,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use rtmfp_base::Time;
+use rtmfp_base::{Prefix, Time};
 
 use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
-use super::hello::Prefix;
 use crate::config::FragmentLimits;
 use crate::partial::{Added, Partial};
 use crate::wire::{Chunk, Mode, PacketFragment};

@@ -2,10 +2,9 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use std::collections::HashMap;
 
 use rand::{Rng, rngs::ChaCha20Rng};
-use rtmfp_base::{RecvMeta, Time, TokenBucket};
+use rtmfp_base::{Limiter, RecvMeta, Time};
 
 use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
@@ -19,8 +18,6 @@ pub(super) const STARTUP_OVERHEAD: usize = 8;
 const ROTATION: Duration = Duration::from_secs(120);
 /// An answer may be so many times as long as the hello before the hello counts as a short one.
 const AMPLIFICATION: usize = 3;
-/// How often the limiter looks for prefixes that need not be remembered any more.
-const SWEEP: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(crate) struct Hellos {
@@ -68,60 +65,6 @@ fn new_cookies(rng: &mut ChaCha20Rng) -> Cookies {
     let mut secret = [0; 32];
     rng.fill_bytes(&mut secret);
     Cookies::new(secret)
-}
-
-/// A rate for all, and one for each prefix.
-#[derive(Debug)]
-pub(crate) struct Limiter {
-    total: TokenBucket,
-    rate: (u32, u32),
-    prefixes: HashMap<Prefix, TokenBucket>,
-    /// What prefixes share that could not be remembered.
-    overflow: TokenBucket,
-    capacity: usize,
-    swept: Time,
-}
-
-impl Limiter {
-    pub(crate) fn new(total: (u32, u32), prefix: (u32, u32), capacity: usize) -> Self {
-        Self {
-            total: TokenBucket::new(total.0, total.1),
-            rate: prefix,
-            prefixes: HashMap::new(),
-            overflow: TokenBucket::new(prefix.0, prefix.1),
-            capacity,
-            swept: Time::ZERO,
-        }
-    }
-
-    pub(crate) fn take(&mut self, now: Time, from: IpAddr) -> bool {
-        let prefix = Prefix::from(from);
-        let known = self.prefixes.contains_key(&prefix);
-        if !known && self.prefixes.len() >= self.capacity && now.since(self.swept) >= SWEEP {
-            self.swept = now;
-            self.prefixes.retain(|_, bucket| !bucket.is_full(now));
-        }
-        let full = self.prefixes.len() >= self.capacity;
-        let bucket = match self.prefixes.get_mut(&prefix) {
-            Some(bucket) => bucket,
-            None if full => &mut self.overflow,
-            None => self.prefixes.entry(prefix).or_insert_with(|| TokenBucket::new(self.rate.0, self.rate.1)),
-        };
-        bucket.take(now, 1) && self.total.take(now, 1)
-    }
-}
-
-/// The /24 of an IPv4 address, the /56 of an IPv6 address: what one stranger may have to himself.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) struct Prefix(u64);
-
-impl From<IpAddr> for Prefix {
-    fn from(ip: IpAddr) -> Self {
-        Self(match ip.to_canonical() {
-            IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
-            IpAddr::V6(ip) => 1 << 63 | (u128::from(ip) >> 72) as u64,
-        })
-    }
 }
 
 impl Endpoint {
@@ -197,30 +140,5 @@ impl Endpoint {
             self.stats.limited_control += 1;
         }
         room
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_prefix_can_not_use_up_what_others_need() {
-        let mut limiter = Limiter::new((1000, 100), (10, 1), 100);
-        let now = Time::from_secs(1);
-        let flood = (0..500u32).filter(|n| limiter.take(now, IpAddr::from([10, 0, 0, *n as u8]))).count();
-        assert_eq!(flood, 10);
-        assert!(limiter.take(now, IpAddr::from([10, 0, 1, 1])));
-    }
-
-    #[test]
-    fn more_prefixes_than_can_be_remembered_share_one_rate_and_bounded_memory() {
-        let mut limiter = Limiter::new((1_000_000, 100), (10, 1), 100);
-        let now = Time::from_secs(1);
-        let answered =
-            (0..10_000u32).filter(|n| limiter.take(now, IpAddr::from((n << 8).to_be_bytes()))).count();
-        assert_eq!(answered, 110);
-        assert_eq!(limiter.prefixes.len(), 100);
-        assert!(limiter.take(now + Duration::from_secs(60), IpAddr::from([200, 0, 0, 1])));
     }
 }

@@ -4,11 +4,11 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use rtmfp_base::{InterfaceId, RecvMeta, Time};
+use rtmfp_base::{InterfaceId, Limiter, RecvMeta, Time};
 
 use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
-use super::hello::{Limiter, STARTUP_OVERHEAD};
+use super::hello::STARTUP_OVERHEAD;
 use crate::SessionId;
 use crate::config::{FIHelloMode, HelloLimits, MAX_PACKET, MAX_STARTUP_PACKET};
 use crate::event::{Event, Via};

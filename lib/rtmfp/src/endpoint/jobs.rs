@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use rtmfp_base::{Job, JobId, JobResult};
+use rtmfp_base::{Job, JobId, JobResult, Prefix};
 
-use super::hello::Prefix;
 use crate::SessionId;
 use crate::crypto::{InitiatorSecret, KeyingError, SessionKeys};
 

@@ -4,11 +4,10 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use log::debug;
-use rtmfp_base::{RecvMeta, Time};
+use rtmfp_base::{Prefix, RecvMeta, Time};
 
 use super::Endpoint;
 use super::cookie::Verdict;
-use super::hello::Prefix;
 use super::jobs::{Owner, RespondResult, Responded};
 use crate::SendFlowId;
 use crate::SessionId;

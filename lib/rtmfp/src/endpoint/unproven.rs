@@ -1,9 +1,9 @@
 //! Sessions that others opened and have not used yet: whoever has a cookie can make them, so they have a share only.
 
 use core::net::IpAddr;
+use rtmfp_base::Prefix;
 use std::collections::HashMap;
 
-use super::hello::Prefix;
 use crate::config::Limits;
 
 /// How many responder sessions wait for their first packet: in all, and by where the initiator is.
