@@ -41,7 +41,9 @@ pub struct Front {
     listen: Vec<Listen>,
     advertise: Vec<Advertise>,
     workers: Workers,
+    /// The clients that were sent to a worker a moment ago, and how many of them to each.
     handed: VecDeque<(Time, usize)>,
+    handed_to: Vec<u64>,
     /// When to look for the workers; never, once they are there.
     look_at: Time,
     actions: VecDeque<Action>,
@@ -74,6 +76,7 @@ impl Front {
             advertise,
             workers,
             handed: VecDeque::new(),
+            handed_to: Vec::new(),
             look_at: Time::ZERO,
             actions: VecDeque::new(),
             is_finished: false,
@@ -132,6 +135,10 @@ impl Front {
                 self.counters.redirects += 1;
                 if self.handed.len() < MOST_HANDED {
                     self.handed.push_back((now + HANDED_FOR, worker));
+                    if self.handed_to.len() <= worker {
+                        self.handed_to.resize(worker + 1, 0);
+                    }
+                    self.handed_to[worker] += 1;
                 }
             }
             Err(error) => debug!("{from} is not redirected: {error}"),
@@ -140,13 +147,16 @@ impl Front {
 
     /// The worker that carries least.
     fn choose(&mut self, now: Time) -> Option<usize> {
-        while self.handed.front().is_some_and(|&(until, _)| until <= now) {
+        while let Some(&(until, worker)) = self.handed.front()
+            && until <= now
+        {
             self.handed.pop_front();
+            self.handed_to[worker] -= 1;
         }
         let mut figures = self.workers.figures(now);
-        for &(_, worker) in &self.handed {
-            if let Some(Some(figures)) = figures.get_mut(worker) {
-                figures.clients += 1;
+        for (figures, handed) in figures.iter_mut().zip(&self.handed_to) {
+            if let Some(figures) = figures {
+                figures.clients += handed;
             }
         }
         least(&figures)
