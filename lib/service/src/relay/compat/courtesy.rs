@@ -64,13 +64,20 @@ pub(super) enum Verdict {
 impl Courtesies {
     /// Looks at a message that goes to the destination.
     pub(super) fn note(&mut self, message: &TcMessage, due: Time, limit: usize) {
-        if is_publish_or_play(message) {
+        if !matches!(message.kind, kind::COMMAND | kind::COMMAND_EXTENDED) {
+            return;
+        }
+        let Ok(command) = Command::parse(message.kind, &message.payload, &Limits::DEFAULT) else { return };
+        if matches!(command.name, "publish" | "play") {
             // Who goes on without an answer wants none, and may end with it unread: a reset would then cut off what it
             // has sent last.
             self.calls.iter_mut().for_each(|call| call.due = Time::MAX);
             return;
         }
-        let Some((what, transaction, name)) = What::of(message) else { return };
+        let Some(what) = What::of(command.name) else { return };
+        let transaction = command.transaction;
+        let name = command.argument(0).and_then(Value::as_str).unwrap_or_default();
+        let name = name.chars().take(MAX_NAME).collect();
         let (wants_answer, wants_call) = (transaction != 0.0, what.call().is_some());
         // An older one with the same number can have no answer of its own; and what comes from now on may be for this.
         self.calls.retain(|call| {
@@ -137,20 +144,10 @@ impl Courtesies {
     }
 }
 
-fn is_publish_or_play(message: &TcMessage) -> bool {
-    matches!(message.kind, kind::COMMAND | kind::COMMAND_EXTENDED)
-        && Command::parse(message.kind, &message.payload, &Limits::DEFAULT)
-            .is_ok_and(|command| matches!(command.name, "publish" | "play"))
-}
-
 impl What {
-    /// What a message asks for, its transaction, and the name of the stream.
-    fn of(message: &TcMessage) -> Option<(Self, f64, String)> {
-        if !matches!(message.kind, kind::COMMAND | kind::COMMAND_EXTENDED) {
-            return None;
-        }
-        let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
-        let what = match command.name {
+    /// What a command of this name asks for.
+    fn of(command: &str) -> Option<Self> {
+        Some(match command {
             "releaseStream" | "FCUnsubscribe" | "_checkbw" => Self::Answer,
             "FCPublish" => Self::Publish,
             "FCUnpublish" => Self::Unpublish,
@@ -158,10 +155,7 @@ impl What {
             "checkBandwidth" => Self::Bandwidth,
             "getStreamLength" => Self::Length,
             _ => return None,
-        };
-        let name = command.argument(0).and_then(Value::as_str).unwrap_or_default();
-        let name = name.chars().take(MAX_NAME).collect();
-        Some((what, command.transaction, name))
+        })
     }
 
     /// The call that follows it.
