@@ -1,4 +1,7 @@
-//! Opening a session as initiator (RFC 7016 section 3.5.1.1.1).
+//! Opening a session as initiator (RFC 7016 section 3.5.1.1.1): greeting candidates until one answers.
+
+mod fallback;
+mod keying;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -9,31 +12,19 @@ use log::debug;
 use rtmfp_base::{InterfaceId, RecvMeta, Time};
 
 use super::control::{ControlPacket, Envelope};
-use super::jobs::{ConcludeResult, OfferResult, Offered, Owner, ResignResult, Secret};
+use super::jobs::{Offered, Owner};
 use super::{Endpoint, OpenFlowError};
-use crate::config::{MAX_PACKET, MAX_STARTUP_PACKET};
-use crate::crypto::{InitiatorOffer, KeyingError, Work};
 use crate::event::{CloseReason, KeyingFailure};
 use crate::session::{Path, Role, Session, State, Timer};
-use crate::wire::{Chunk, CookieChange, IHello, IIKeying, RHello, RIKeying, Redirect};
+use crate::wire::{Chunk, IHello, RHello, Redirect};
 use crate::{SendFlowId, SessionId};
-
-/// Answers of a responder that are tried before the rest is ignored: each costs public-key work.
-const MAX_CONCLUSIONS: u8 = 8;
 
 /// So often the keying is sent before another way of it is tried, if there is one: the third goes out 3.5 s after the
 /// first.
 const KEYINGS: u32 = 3;
 
-/// Room in a keying packet for all that is neither cookie nor certificate: component, signature, headers.
-const KEYING_RESERVE: usize = 1280;
-
 /// Between the first hellos to several ports of a host that a Redirect named.
 const SPACING: Duration = Duration::from_millis(100);
-
-/// No packet of an open session is longer: a clear packet, its authentication code, and what another implementation
-/// may add.
-const LONGEST_EARLY: usize = MAX_PACKET + 256;
 
 /// When a startup packet goes out again: at once, then after 1.0, 2.5, 4.0... seconds.
 #[derive(Clone, Copy, Debug)]
@@ -357,14 +348,6 @@ impl Endpoint {
         true
     }
 
-    /// Whether a keying packet can carry a cookie.
-    fn has_room_for(&mut self, cookie: &[u8]) -> bool {
-        let room = MAX_STARTUP_PACKET.saturating_sub(KEYING_RESERVE + self.profile.certificate().len());
-        let fits = cookie.len() <= room;
-        self.stats.oversized_cookies += u64::from(!fits);
-        fits
-    }
-
     /// The first acceptable RHello decides who the responder is.
     fn choose_responder(&mut self, now: Time, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
         if self.keying(id).is_some() {
@@ -407,231 +390,6 @@ impl Endpoint {
         opening.cookie = hello.cookie.to_vec();
         self.push_offer(Owner::Offer(id), id, work);
         self.touch(now, id);
-    }
-
-    /// Has an offer made and signed.
-    fn push_offer(&mut self, owner: Owner, id: SessionId, work: Work<Result<InitiatorOffer, KeyingError>>) {
-        let Some(session) = self.sessions.get(id) else { return };
-        let Some(opening) = &session.opening else { return };
-        let (near_id, cookie) = (session.near_id, opening.cookie.clone());
-        let usual = self.profile.certificate().to_vec();
-        let signatures = self.profile.signatures();
-        self.jobs.push(owner, move || -> OfferResult {
-            let InitiatorOffer { component, certificate, secret } = work()?;
-            let certificate = certificate.unwrap_or(usual);
-            let mut parameters = Vec::new();
-            IIKeying::write_parameters(near_id, &cookie, &certificate, &component, &mut parameters);
-            let signature = signatures.sign(&parameters);
-            Ok(Offered { component, secret: Secret(secret), certificate, parameters, signature })
-        });
-    }
-
-    /// The responder does not answer, or not what it was asked: begins another way of keying, if the profile has one.
-    fn begin_fallback(&mut self, now: Time, id: SessionId, failure: KeyingFailure) {
-        let tag: [u8; 16] = self.random();
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(opening) = &mut session.opening else { return };
-        debug!("session {id}: keying with {}: {failure}", session.path.to);
-        self.keying_failure = Some((session.path.to, true, failure));
-        let rng = &mut self.rng;
-        let way =
-            self.profile.fall_back(&session.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
-        if way.is_none() {
-            opening.fallback = Fallback::Tried;
-            return;
-        }
-        debug!("session {id}: trying another way of keying");
-        opening.fallback = Fallback::Greeting;
-        // Answers to earlier hellos have a cookie from before.
-        self.index.by_tag.remove(&opening.tag);
-        self.index.by_tag.insert(tag, id);
-        opening.tag = tag;
-        let mut chunk = Vec::new();
-        Chunk::IHello(IHello { epd: &opening.epd, tag: &tag }).write(&mut chunk);
-        self.start_keying(now, id, chunk);
-    }
-
-    /// The responder has answered the hello before another way of keying.
-    fn fall_back(&mut self, meta: &RecvMeta, id: SessionId, hello: &RHello<'_>) {
-        let expected = self.sessions.get(id).is_some_and(|session| {
-            session.opening.as_ref().is_some_and(|opening| opening.fallback == Fallback::Greeting)
-                && session.path.to == meta.from
-                && session.certificate == hello.certificate
-        });
-        if !expected || !self.has_room_for(hello.cookie) {
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        let Some(opening) = &mut session.opening else { return };
-        let rng = &mut self.rng;
-        let way = self.profile.fall_back(hello.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
-        if let Some(work) = way {
-            opening.fallback = Fallback::Pending;
-            opening.cookie = hello.cookie.to_vec();
-            opening.cookie_changed = false;
-            self.push_offer(Owner::FallBack(id), id, work);
-        }
-    }
-
-    pub(super) fn fallback_done(&mut self, now: Time, id: SessionId, result: OfferResult) {
-        let Some(opening) = self.keying(id) else { return };
-        opening.fallback = Fallback::Tried;
-        match result {
-            Ok(_) => self.offer_done(now, id, result),
-            // The first offer stands.
-            Err(error) => debug!("session {id}: the other way of keying failed: {error}"),
-        }
-    }
-
-    pub(super) fn offer_done(&mut self, now: Time, id: SessionId, result: OfferResult) {
-        match result {
-            Ok(offered) => {
-                let mut chunk = Vec::new();
-                IIKeying::write_to(&offered.parameters, &offered.signature, &mut chunk);
-                if let Some(opening) = self.keying(id) {
-                    opening.former = opening.offer.replace(offered);
-                    self.start_keying(now, id, chunk);
-                }
-            }
-            Err(error) => {
-                debug!("session {id}: keying failed: {error}");
-                self.abort_session(now, id, CloseReason::Keying);
-            }
-        }
-    }
-
-    fn keying(&mut self, id: SessionId) -> Option<&mut Opening> {
-        let session = self.sessions.get_mut(id).filter(|session| session.state == State::Keying)?;
-        session.opening.as_deref_mut()
-    }
-
-    fn start_keying(&mut self, now: Time, id: SessionId, chunk: Vec<u8>) {
-        if chunk.len() + 8 > MAX_STARTUP_PACKET {
-            debug!("session {id}: the keying packet is too long");
-            return self.abort_session(now, id, CloseReason::Keying);
-        }
-        let Some(opening) = self.keying(id) else { return };
-        opening.keying = Some((chunk, Retry::new(now)));
-        self.resend_startup(now, id);
-        self.touch(now, id);
-    }
-
-    /// The responder wants another cookie: once, and only for the one that was used.
-    pub(super) fn on_cookie_change(&mut self, id: SessionId, change: &CookieChange<'_>) {
-        if !self.has_room_for(change.new) {
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.state == State::Keying) else {
-            return;
-        };
-        let near_id = session.near_id;
-        let Some(opening) = &mut session.opening else { return };
-        let Some(offer) = &opening.offer else { return };
-        // Another offer has its own cookie.
-        let busy = matches!(opening.fallback, Fallback::Greeting | Fallback::Pending);
-        if busy || opening.cookie_changed || opening.cookie != change.old {
-            return;
-        }
-        opening.cookie_changed = true;
-        opening.cookie = change.new.to_vec();
-        let mut parameters = Vec::new();
-        IIKeying::write_parameters(
-            near_id,
-            change.new,
-            &offer.certificate,
-            &offer.component,
-            &mut parameters,
-        );
-        let signatures = self.profile.signatures();
-        self.jobs.push(Owner::Resign(id), move || -> ResignResult {
-            let signature = signatures.sign(&parameters);
-            (parameters, signature)
-        });
-    }
-
-    pub(super) fn resign_done(&mut self, now: Time, id: SessionId, (parameters, signature): ResignResult) {
-        let mut chunk = Vec::new();
-        IIKeying::write_to(&parameters, &signature, &mut chunk);
-        self.start_keying(now, id, chunk);
-    }
-
-    /// The responder's keying.
-    pub(super) fn on_rikeying(&mut self, now: Time, id: SessionId, keying: &RIKeying<'_>) {
-        let Some(session) = self.sessions.get_mut(id).filter(|session| session.state == State::Keying) else {
-            return;
-        };
-        let Some(opening) = &mut session.opening else { return };
-        let Some(offer) = &opening.offer else { return };
-        if opening.rests(now)
-            || opening.concluding
-            || opening.conclusions >= MAX_CONCLUSIONS
-            || keying.session_id == 0
-        {
-            return;
-        }
-        opening.concluding = true;
-        opening.conclusions += 1;
-        session.far_id = keying.session_id;
-        let profile = &self.profile;
-        let conclusion = |offer: &Offered| {
-            let work = profile.conclude(&offer.secret.0, keying.component);
-            let signatures = profile.signatures();
-            let certificate = session.certificate.clone();
-            let signed = [keying.signed, &offer.component].concat();
-            let signature = keying.signature.to_vec();
-            move || -> ConcludeResult {
-                match signatures.verify(&certificate, &signed, &signature) {
-                    true => work(),
-                    false => Err(KeyingError::BadSignature),
-                }
-            }
-        };
-        // Which of two offers is answered shows in what fits.
-        let (latest, former) = (conclusion(offer), opening.former.as_ref().map(conclusion));
-        self.jobs.push(Owner::Conclude(id), move || -> ConcludeResult {
-            latest().or_else(|error| former.map_or(Err(error), |former| former()))
-        });
-    }
-
-    pub(super) fn conclude_done(&mut self, now: Time, id: SessionId, result: ConcludeResult) {
-        let Some(opening) = self.keying(id) else { return };
-        opening.concluding = false;
-        match result {
-            // MonaServer does so, and answers the same again until it is greeted anew.
-            Err(error @ KeyingError::AnotherGroup) if opening.fallback == Fallback::Untried => {
-                self.begin_fallback(now, id, error.into());
-            }
-            Err(error) => {
-                debug!("session {id}: the responder's keying is not acceptable: {error}");
-                let peer = self.sessions.get(id).map(|session| session.path.to);
-                self.keying_failure = peer.map(|peer| (peer, true, error.into()));
-            }
-            Ok(keys) => {
-                let early = core::mem::take(&mut opening.early);
-                let key = self.profile.install(keys);
-                let flows = self.open_session(now, id, key);
-                for flow in flows {
-                    if !self.attach(now, id, flow) {
-                        self.flows.fail_send(flow);
-                    }
-                }
-                self.ask_for_proof(now, id);
-                for (meta, mut packet) in early {
-                    self.on_session_packet(now, &meta, id, &mut packet);
-                }
-            }
-        }
-    }
-
-    /// Keeps a packet that came before the session's keys.
-    pub(super) fn keep_early(&mut self, meta: &RecvMeta, id: SessionId, sealed: Vec<u8>) {
-        let limit = self.config.limits.early_packets;
-        if let Some(opening) = self.keying(id).filter(|_| sealed.len() <= LONGEST_EARLY) {
-            if opening.early.len() >= limit {
-                opening.early.pop_front();
-            }
-            opening.early.push_back((*meta, sealed));
-        }
     }
 
     /// Forgets what an opening session is known by.
