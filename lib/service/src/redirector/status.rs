@@ -17,23 +17,23 @@ pub(super) fn of_server(server: &Server, now: Time) -> String {
     // Nothing can go wrong with text.
     let _ = writeln!(
         text,
-        "{} targets, {active} of them active; {} redirects, {} forwarded hellos, {} of {} hellos not answered",
-        targets.len(),
-        stats.redirects,
-        stats.forwards,
+        "{}, {active} of them active; {}, {}, {} of {} hellos not answered",
+        counted(targets.len() as u64, "target"),
+        counted(stats.redirects, "redirect"),
+        counted(stats.forwards, "forwarded hello"),
         stats.limited_hellos + stats.ignored_hellos + stats.unanswered_hellos,
         stats.hellos,
     );
     for info in &targets {
         let _ = write!(
             text,
-            "  {} {} {}, load {}, {} redirects, {} forwarded hellos, for {} s",
+            "  {} {} {}, load {}, {}, {}, for {} s",
             info.address,
             hex(&info.identity),
             word(info.state),
             info.load,
-            info.redirects,
-            info.forwards,
+            counted(info.redirects, "redirect"),
+            counted(info.forwards, "forwarded hello"),
             now.since(info.since).as_secs(),
         );
         if !info.users.is_empty() {
@@ -54,7 +54,7 @@ pub(super) fn of_server(server: &Server, now: Time) -> String {
     // Without pools the first line has said it.
     for (name, active) in server.pools().filter(|_| server.pools().count() > 1) {
         let name = if name.is_empty() { "no pool".to_owned() } else { format!("pool {name}") };
-        let _ = writeln!(text, "  {name}: {active} active targets");
+        let _ = writeln!(text, "  {name}: {}", counted(active as u64, "active target"));
     }
     for (name, value) in stats.to_list().into_iter().filter(|(_, value)| *value > 0) {
         let _ = writeln!(text, "  {name}: {value}");
@@ -63,7 +63,8 @@ pub(super) fn of_server(server: &Server, now: Time) -> String {
 }
 
 pub(super) fn of_fixed(fixed: &Fixed) -> String {
-    format!("{} redirects, {} hellos not answered\n", fixed.redirects(), fixed.limited())
+    let redirects = counted(fixed.redirects(), "redirect");
+    format!("{redirects}, {} not answered\n", counted(fixed.limited(), "hello"))
 }
 
 fn word(state: TargetState) -> &'static str {
@@ -76,6 +77,10 @@ fn word(state: TargetState) -> &'static str {
         TargetState::Refused => "refused",
         _ => "new",
     }
+}
+
+fn counted(count: u64, name: &str) -> String {
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
 fn hex(bytes: &[u8]) -> String {

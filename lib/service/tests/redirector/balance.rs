@@ -100,8 +100,8 @@ fn its_status_names_targets_states_loads_and_what_they_were_sent() {
     let status = world.look(redirector).status(now);
     println!("{status}");
     for part in [
-        "2 targets, 1 of them active; 1 redirects, 1 forwarded hellos, 0 of 1 hellos not answered",
-        "10.0.0.10:1935 0a0a0a0a0a0a0a0a active, load 1, 1 redirects, 1 forwarded hellos, for 1 s, as relay, at 10.0.0.10:1935",
+        "2 targets, 1 of them active; 1 redirect, 1 forwarded hello, 0 of 1 hellos not answered",
+        "10.0.0.10:1935 0a0a0a0a0a0a0a0a active, load 1, 1 redirect, 1 forwarded hello, for 1 s, as relay, at 10.0.0.10:1935",
         "10.0.0.11:1935 0b0b0b0b0b0b0b0b refused",
         "good_auth: 1",
     ] {

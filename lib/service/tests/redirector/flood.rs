@@ -37,8 +37,9 @@ fn forged(number: u32) -> SocketAddr {
 }
 
 #[test]
-fn hundreds_of_thousands_of_forged_hellos_get_few_answers_and_others_are_served_throughout() {
-    const HELLOS: u32 = 200_000;
+fn a_million_forged_hellos_in_ten_seconds_get_few_answers_and_others_are_served_throughout() {
+    const HELLOS: u32 = 1_000_000;
+    const STEPS: u32 = 10_000;
     let mut world = World::new(1);
     let redirector = world.redirector(1, one_each());
     let servers = [10, 11].map(|last| world.server(last, &[at(1)], Users::new()));
@@ -55,14 +56,13 @@ fn hundreds_of_thousands_of_forged_hellos_get_few_answers_and_others_are_served_
     };
     let before = sent(&world);
     let (mut clients, mut brought) = (Vec::new(), 0);
-    // Two seconds, 100,000 a second.
-    for step in 0..2000 {
+    for step in 0..STEPS {
         let now = world.network.now();
-        if step % 100 == 0 {
+        if step % 500 == 0 {
             clients.push(world.client(&[at(1)]));
         }
         let service = world.network.service::<Redirector>(redirector);
-        for number in step * (HELLOS / 2000)..(step + 1) * (HELLOS / 2000) {
+        for number in step * (HELLOS / STEPS)..(step + 1) * (HELLOS / STEPS) {
             let mut bytes = hellos[(number / 5 % 4) as usize].clone();
             brought += bytes.len();
             let meta = RecvMeta {
@@ -78,15 +78,15 @@ fn hundreds_of_thousands_of_forged_hellos_get_few_answers_and_others_are_served_
     let after = sent(&world);
     let (answers, given) = (after.0 - before.0, after.1 - before.1);
     println!("{HELLOS} hellos of {brought} bytes, {answers} answers of {given} bytes");
-    // The rates of two seconds, each answer a Redirect and a forwarded hello; those for the clients and the targets besides.
-    assert!((8000..36_000).contains(&answers), "{answers}");
+    // The rates of ten seconds, each answer a Redirect and a forwarded hello; those for the clients and the targets besides.
+    assert!((40_000..200_000).contains(&answers), "{answers}");
     assert!(given < brought as u64 / 2, "{given}");
     let service = world.look(redirector);
     let server = service.server().unwrap();
     assert_eq!(server.target_count(), 2);
     assert_eq!(service.endpoint().session_count(), 2);
     let limited = service.endpoint().stats().limited_hellos + server.stats().limited_hellos;
-    assert!(limited > 150_000, "{limited}");
+    assert!(limited > 750_000, "{limited}");
     assert!(!service.to_list().is_empty());
     world.run(3 * SECOND);
     let served = clients.iter().filter(|&&client| world.app(client).echoes > 0).count();
