@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::net::UdpSocket;
+use std::net::{TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -65,6 +65,15 @@ fn workers_share_a_port_of_rtmp() {
     assert_eq!(taken.iter().sum::<u64>(), 40, "{taken:?}");
     // The system throws dice: that one gets none happens once in a trillion runs.
     assert!(taken.iter().all(|&taken| taken > 0), "{taken:?}");
+}
+
+#[test]
+fn who_comes_to_the_wrong_port_is_told_with_workers_too() {
+    let relay = Relay::start("rtmfp", "rtmp://127.0.0.1:1", &["--workers", "2"]);
+    let address = relay.url.strip_prefix("rtmfp://").unwrap();
+    let _stream = TcpStream::connect(address).expect("the port is watched");
+    let line = relay.process.wait_line("connects by TCP");
+    assert!(line.contains(address) && line.contains("WARN"), "{line}");
 }
 
 #[test]

@@ -42,8 +42,7 @@ pub(crate) fn run(
         let make = move || Box::new(Relay::new(config, Box::new(profiles))) as _;
         members.push(Member::new(format!("worker {}", number + 1), make, host));
     }
-    let (profile, seed) = (profiles.front()?, config.seed);
-    let front = Front::new(config.listen, plan.advertise.clone(), workers, profile, seed);
+    let front = Front::new(&config, plan.advertise.clone(), workers, profiles.front()?);
     let host = Config { crypto_threads: 0, ..host() };
     members.push(Member::new("front", move || Box::new(front) as _, host));
     Ok(run_group(members, Some(hook)))

@@ -53,7 +53,6 @@ pub struct Relay {
     admission: Admission,
     standing: Standing,
     registrations: Registrations,
-    next_client: u32,
     /// When clients want to be called, and what of that is noted in the other map.
     timers: BTreeSet<(Time, ClientId)>,
     armed: HashMap<ClientId, Time>,
@@ -76,7 +75,7 @@ enum Phase {
 impl Relay {
     /// A relay. It begins to listen when its host first asks for actions.
     pub fn new(config: RelayConfig, profiles: Box<dyn Profiles>) -> Self {
-        let listeners = Listeners::new(&config.listen);
+        let listeners = Listeners::new(&config);
         let admission = config.worker.as_ref().map(|own| own.worker.admission()).unwrap_or_default();
         Self {
             admission,
@@ -85,7 +84,6 @@ impl Relay {
             shared: Shared::new(config, profiles),
             listeners,
             clients: BTreeMap::new(),
-            next_client: 0,
             timers: BTreeSet::new(),
             armed: HashMap::new(),
             strangers: VecDeque::new(),
@@ -142,17 +140,17 @@ impl Relay {
     fn admit(&mut self, peer: SocketAddr) -> Option<ClientId> {
         let config = &self.shared.config;
         let (most, most_from_there) = (config.max_clients, config.max_clients_per_address);
-        if self.phase != Phase::Running || !self.admission.enter(peer.ip(), most, most_from_there) {
+        let running = self.phase == Phase::Running;
+        let number = running.then(|| self.admission.enter(peer.ip(), most, most_from_there)).flatten();
+        let Some(number) = number else {
             self.shared.counters.turned_away += 1;
             return None;
+        };
+        let mut id = ClientId(number);
+        while self.clients.contains_key(&id) {
+            id = ClientId(self.admission.renumber());
         }
-        loop {
-            self.next_client = self.next_client.wrapping_add(1) & (u32::MAX >> 1);
-            let id = ClientId(self.next_client);
-            if !self.clients.contains_key(&id) {
-                return Some(id);
-            }
-        }
+        Some(id)
     }
 
     fn add(&mut self, now: Time, id: ClientId, peer: SocketAddr, near: Link) {
@@ -396,7 +394,7 @@ impl Relay {
     }
 
     fn on_datagram(&mut self, now: Time, meta: &RecvMeta, bytes: &mut [u8]) {
-        if !self.listeners.doors.datagram(&mut self.shared, now, meta, bytes) {
+        if !self.listeners.doors.datagram(now, meta, bytes) {
             self.shared.endpoints.datagram(now, meta, bytes);
         }
     }
@@ -427,7 +425,7 @@ impl Service for Relay {
                 }
             },
             Input::Accepted { listener, stream, peer }
-                if self.listeners.doors.accepted(&mut self.shared, now, listener, stream, peer) => {}
+                if self.listeners.doors.accepted(&mut self.shared.actions, now, listener, stream, peer) => {}
             Input::Accepted { listener, stream, peer } => match self.admit(peer) {
                 Some(id) => {
                     let protocol =
@@ -508,6 +506,7 @@ impl Counters for Relay {
         visit("sessions", self.shared.endpoints.iter().map(|e| e.session_count() as u64).sum());
         visit("streams", self.shared.streams.len() as u64);
         self.shared.counters.visit(visit);
+        visit("came_to_wrong_port", self.listeners.doors.came());
     }
 }
 

@@ -2,27 +2,34 @@ use core::net::IpAddr;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts the clients of a relay, of all its workers together if there are several.
+/// Counts and numbers the clients of a relay, of all its workers together if there are several.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Admission(Arc<Mutex<Admitted>>);
 
 #[derive(Debug, Default)]
 struct Admitted {
     clients: usize,
+    /// The number of the one that came last.
+    last: u32,
     by_address: HashMap<IpAddr, usize>,
 }
 
 impl Admission {
-    /// Lets one in, unless there are as many as may be, in all or from there.
-    pub(super) fn enter(&self, ip: IpAddr, most: usize, most_from_there: usize) -> bool {
+    /// Lets one in and gives it a number, unless there are as many as may be, in all or from there.
+    pub(super) fn enter(&self, ip: IpAddr, most: usize, most_from_there: usize) -> Option<u32> {
         let mut admitted = self.lock();
         let from_there = admitted.by_address.get(&ip).copied().unwrap_or(0);
-        let may = admitted.clients < most && from_there < most_from_there;
-        if may {
-            admitted.clients += 1;
-            admitted.by_address.insert(ip, from_there + 1);
+        if admitted.clients >= most || from_there >= most_from_there {
+            return None;
         }
-        may
+        admitted.clients += 1;
+        admitted.by_address.insert(ip, from_there + 1);
+        Some(admitted.number())
+    }
+
+    /// Another number for one that was let in.
+    pub(super) fn renumber(&self) -> u32 {
+        self.lock().number()
     }
 
     /// One that was let in has gone.
@@ -43,6 +50,14 @@ impl Admission {
     }
 }
 
+impl Admitted {
+    /// The next number. After two thousand million they begin anew.
+    fn number(&mut self) -> u32 {
+        self.last = self.last.wrapping_add(1) & (u32::MAX >> 1);
+        self.last
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,12 +67,12 @@ mod tests {
         let one = Admission::default();
         let other = one.clone();
         let [a, b, c] = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
-        assert!(one.enter(a, 3, 2) && other.enter(a, 3, 2));
-        assert!(!one.enter(a, 3, 2), "two from there");
-        assert!(one.enter(b, 3, 2));
-        assert!(!other.enter(c, 3, 2), "three in all");
+        assert_eq!([&one, &other].map(|each| each.enter(a, 3, 2)), [Some(1), Some(2)]);
+        assert_eq!(one.enter(a, 3, 2), None, "two from there");
+        assert_eq!(one.enter(b, 3, 2), Some(3));
+        assert_eq!(other.enter(c, 3, 2), None, "three in all");
         other.leave(a);
-        assert!(one.enter(c, 3, 2));
+        assert_eq!(one.enter(c, 3, 2), Some(4));
         [a, b, c].into_iter().for_each(|ip| one.leave(ip));
         assert!(one.lock().by_address.is_empty() && one.lock().clients == 0);
     }

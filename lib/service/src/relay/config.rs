@@ -126,7 +126,7 @@ pub struct RelayConfig {
 ///
 /// It listens for RTMFP clients on ports of its own, to which the front sends them, and shares the ports of RTMP listeners
 /// with the others, which is for the host to allow. The limits of clients hold for all together. It announces nothing, and
-/// watches no other ports.
+/// watches no other ports: the front does.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     /// Which one.

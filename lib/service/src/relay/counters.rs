@@ -25,8 +25,6 @@ pub(super) struct RelayCounters {
     /// Messages of clients that were rewritten in plain AMF0, and those of which that was not possible.
     pub(super) converted: u64,
     pub(super) not_converted: u64,
-    /// TCP connections to UDP ports, and RTMFP handshakes and other datagrams to TCP ports.
-    pub(super) wrong_port: u64,
     /// Clients that have gone.
     pub(super) ended: u64,
     /// What the links of those did, with clients and with the destination.
@@ -45,7 +43,6 @@ impl Counters for RelayCounters {
         visit("clients_rejected", self.rejected);
         visit("clients_lost", self.lost);
         visit("clients_ended", self.ended);
-        visit("came_to_wrong_port", self.wrong_port);
         visit("commands_answered_here", self.courtesies);
         visit("messages_converted_from_amf3", self.converted);
         visit("messages_not_converted_from_amf3", self.not_converted);

@@ -2,17 +2,26 @@
 //! the wrong protocol or port. They get no answer; the log says what is wrong.
 
 use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::VecDeque;
 
 use log::{debug, warn};
 use rtmfp_base::{Action, InterfaceId, ListenerId, RecvMeta, SocketId, StreamId, Time};
 
-use super::shared::Shared;
-use super::{Listen, Protocol};
+use super::{Destination, Listen, Protocol, RelayConfig};
 
 /// All of a relay.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Doors {
     all: Vec<Door>,
+    /// Whether there are any.
+    watches: bool,
+    listen: Vec<Listen>,
+    to: Destination,
+    /// How often each tells of somebody at most.
+    interval: Duration,
+    /// How many came.
+    came: u64,
 }
 
 #[derive(Debug)]
@@ -38,16 +47,35 @@ const LAST_SOCKET: u32 = u32::MAX;
 const FIRST_LISTENER: u32 = 1 << 31;
 
 impl Doors {
-    /// Watches the port beside a listener, unless it may be the destination's.
-    pub(super) fn watch(&mut self, shared: &mut Shared, listen: Listen) {
-        let (address, to) = (listen.address, &shared.config.to);
+    pub(super) fn new(config: &RelayConfig) -> Self {
+        Self {
+            all: Vec::new(),
+            watches: config.watch_other_ports,
+            listen: config.listen.clone(),
+            to: config.to.clone(),
+            interval: config.wrong_port_interval,
+            came: 0,
+        }
+    }
+
+    /// How many came to a wrong port.
+    pub(super) fn came(&self) -> u64 {
+        self.came
+    }
+
+    /// Watches the port beside a listener, unless another listener has it or it may be the destination's.
+    pub(super) fn watch(&mut self, actions: &mut VecDeque<Action>, listen: Listen) {
+        let address = listen.address;
         let udp = listen.protocol == Protocol::Rtmfp;
-        if to.port == address.port() && (to.protocol == Protocol::Rtmfp) != udp {
+        let is_beside = |port: u16, protocol| port == address.port() && (protocol == Protocol::Rtmfp) != udp;
+        let taken = is_beside(self.to.port, self.to.protocol)
+            || self.listen.iter().any(|other| is_beside(other.address.port(), other.protocol));
+        if taken || !self.watches {
             return;
         }
         let number = self.all.len() as u32;
         self.all.push(Door { listen, state: State::Watched, quiet_until: Time::ZERO, untold: 0 });
-        shared.actions.push_back(if udp {
+        actions.push_back(if udp {
             Action::Listen { listener: ListenerId(FIRST_LISTENER + number), address }
         } else {
             Action::OpenUdp { socket: InterfaceId(LAST_SOCKET - number), options: address.into() }
@@ -56,42 +84,42 @@ impl Doors {
 
     /// Whether the socket is one of these. Those that cannot be had are done without.
     pub(super) fn udp_ready(&mut self, socket: SocketId, result: &Result<SocketAddr, String>) -> bool {
-        self.of_socket(socket).map(|door| door.ready(result)).is_some()
+        self.of_socket(socket).map(|number| self.ready(number, result)).is_some()
     }
 
     /// The same of a listener.
     pub(super) fn tcp_ready(&mut self, listener: ListenerId, result: &Result<SocketAddr, String>) -> bool {
-        self.of_listener(listener).map(|door| door.ready(result)).is_some()
+        self.of_listener(listener).map(|number| self.ready(number, result)).is_some()
     }
 
     /// Somebody has connected; answers whether that was here.
     pub(super) fn accepted(
         &mut self,
-        shared: &mut Shared,
+        actions: &mut VecDeque<Action>,
         now: Time,
         listener: ListenerId,
         stream: StreamId,
         peer: SocketAddr,
     ) -> bool {
-        let Some(door) = self.of_listener(listener) else { return false };
-        shared.actions.push_back(Action::Abort { stream });
-        door.tell(shared, now, peer, "connects by TCP", "RTMP goes to");
+        let Some(number) = self.of_listener(listener) else { return false };
+        actions.push_back(Action::Abort { stream });
+        self.tell(now, number, peer, "connects by TCP", "RTMP goes to");
         true
     }
 
     /// A datagram has come; answers whether that was here.
-    pub(super) fn datagram(&mut self, shared: &mut Shared, now: Time, meta: &RecvMeta, bytes: &[u8]) -> bool {
-        let Some(door) = self.of_socket(meta.interface) else { return false };
+    pub(super) fn datagram(&mut self, now: Time, meta: &RecvMeta, bytes: &[u8]) -> bool {
+        let Some(number) = self.of_socket(meta.interface) else { return false };
         let what = if begins_rtmfp(bytes) { "begins an RTMFP session" } else { "sends something by UDP" };
-        door.tell(shared, now, meta.from, what, "RTMFP goes to");
+        self.tell(now, number, meta.from, what, "RTMFP goes to");
         true
     }
 
     /// Leaves all of them.
-    pub(super) fn close(&mut self, shared: &mut Shared) {
+    pub(super) fn close(&mut self, actions: &mut VecDeque<Action>) {
         for (number, door) in (0..).zip(&mut self.all) {
             if core::mem::replace(&mut door.state, State::Closed) == State::Watched {
-                shared.actions.push_back(if door.listen.protocol == Protocol::Rtmfp {
+                actions.push_back(if door.listen.protocol == Protocol::Rtmfp {
                     Action::CloseListener { listener: ListenerId(FIRST_LISTENER + number) }
                 } else {
                     Action::CloseUdp { socket: InterfaceId(LAST_SOCKET - number) }
@@ -100,39 +128,38 @@ impl Doors {
         }
     }
 
-    fn of_socket(&mut self, socket: SocketId) -> Option<&mut Door> {
-        let door = self.all.get_mut((LAST_SOCKET - socket.0) as usize)?;
-        (door.listen.protocol != Protocol::Rtmfp).then_some(door)
+    fn of_socket(&self, socket: SocketId) -> Option<usize> {
+        let number = (LAST_SOCKET - socket.0) as usize;
+        (self.all.get(number)?.listen.protocol != Protocol::Rtmfp).then_some(number)
     }
 
-    fn of_listener(&mut self, listener: ListenerId) -> Option<&mut Door> {
-        let door = self.all.get_mut(listener.0.checked_sub(FIRST_LISTENER)? as usize)?;
-        (door.listen.protocol == Protocol::Rtmfp).then_some(door)
+    fn of_listener(&self, listener: ListenerId) -> Option<usize> {
+        let number = listener.0.checked_sub(FIRST_LISTENER)? as usize;
+        (self.all.get(number)?.listen.protocol == Protocol::Rtmfp).then_some(number)
     }
-}
 
-impl Door {
-    fn ready(&mut self, result: &Result<SocketAddr, String>) {
-        if let Err(error) = result {
-            debug!("the port beside {} is not watched: {error}", self.listen);
-            self.state = State::Closed;
+    fn ready(&mut self, number: usize, result: &Result<SocketAddr, String>) {
+        if let (Err(error), Some(door)) = (result, self.all.get_mut(number)) {
+            debug!("the port beside {} is not watched: {error}", door.listen);
+            door.state = State::Closed;
         }
     }
 
-    fn tell(&mut self, shared: &mut Shared, now: Time, peer: SocketAddr, what: &str, where_to: &str) {
-        shared.counters.wrong_port += 1;
-        if now < self.quiet_until {
-            self.untold += 1;
+    fn tell(&mut self, now: Time, number: usize, peer: SocketAddr, what: &str, where_to: &str) {
+        self.came += 1;
+        let Some(door) = self.all.get_mut(number) else { return };
+        if now < door.quiet_until {
+            door.untold += 1;
             return;
         }
-        self.quiet_until = now + shared.config.wrong_port_interval;
-        let own = self.listen.protocol == Protocol::Rtmfp;
-        let others = shared.config.listen.iter().filter(|l| (l.protocol == Protocol::Rtmfp) != own);
+        door.quiet_until = now + self.interval;
+        let own = door.listen.protocol == Protocol::Rtmfp;
+        let others = self.listen.iter().filter(|l| (l.protocol == Protocol::Rtmfp) != own);
         let right = match others.map(Listen::to_string).collect::<Vec<_>>().join(", ") {
             none if none.is_empty() => "a listener that this relay does not have (--listen)".to_owned(),
             right => right,
         };
-        let (listen, untold) = (self.listen, core::mem::take(&mut self.untold));
+        let (listen, untold) = (door.listen, core::mem::take(&mut door.untold));
         let transport = if own { "UDP" } else { "TCP" };
         let more = if untold > 0 { format!("; {untold} more since the last one") } else { String::new() };
         warn!("{peer} {what} to the port of {listen}, which is {transport}: {where_to} {right}{more}");

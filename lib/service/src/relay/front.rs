@@ -11,8 +11,9 @@ use rtmfp::wire::{Address, Origin};
 use rtmfp::{Endpoint, Event, Via};
 use rtmfp_base::{Action, Batch, Counters, Input, InterfaceId, Service, SocketId, StreamId, Time, Visit};
 
+use super::doors::Doors;
 use super::workers::{Figures, Workers};
-use super::{Listen, Protocol};
+use super::{Listen, Protocol, RelayConfig};
 
 /// How often the front looks whether the workers are there, until they are.
 const LOOK: Duration = Duration::from_millis(5);
@@ -30,7 +31,7 @@ const MOST_ADDRESSES: usize = 8;
 const BITRATE_WEIGHT: f64 = 0.5;
 
 /// Sends RTMFP clients to the workers of a relay, by Redirects (RFC 7016 section 3.5.1.4), and says where the relay
-/// listens once all workers do.
+/// listens once all workers do. It watches the ports beside those, too.
 ///
 /// A Redirect names the address that the client's hello came to, so that it suits every interface of the machine, with the
 /// port of the worker that carries least; and then the addresses that are advertised. The session is between client and worker
@@ -39,6 +40,8 @@ const BITRATE_WEIGHT: f64 = 0.5;
 pub struct Front {
     driver: Driver,
     listen: Vec<Listen>,
+    /// The ports beside them.
+    doors: Doors,
     advertise: Vec<Advertise>,
     workers: Workers,
     /// The clients that were sent to a worker a moment ago, and how many of them to each.
@@ -59,20 +62,20 @@ struct FrontCounters {
 }
 
 impl Front {
-    /// The front of the workers of a relay that listens there. Its profile should be selected by no discriminator.
+    /// The front of the workers of a relay. Its profile should be selected by no discriminator.
     pub fn new(
-        listen: Vec<Listen>,
+        config: &RelayConfig,
         advertise: Vec<Advertise>,
         workers: Workers,
         profile: Box<dyn Profile>,
-        seed: [u8; 32],
     ) -> Self {
-        let mut endpoint = Endpoint::new(rtmfp::Config::default(), profile, seed, Time::ZERO);
+        let mut endpoint = Endpoint::new(rtmfp::Config::default(), profile, config.seed, Time::ZERO);
         endpoint.set_watch_hellos(true);
         endpoint.set_accepting(false);
         Self {
             driver: Driver::new(endpoint, 0),
-            listen,
+            listen: config.listen.clone(),
+            doors: Doors::new(config),
             advertise,
             workers,
             handed: VecDeque::new(),
@@ -95,22 +98,29 @@ impl Front {
         }
         self.look_at = Time::MAX;
         for (number, listen) in self.listen.iter().enumerate() {
-            self.actions.push_back(match listen.protocol {
+            match listen.protocol {
                 Protocol::Rtmfp => {
                     let socket = InterfaceId(number as u32);
-                    Action::OpenUdp { socket, options: listen.address.into() }
+                    self.actions.push_back(Action::OpenUdp { socket, options: listen.address.into() });
                 }
-                Protocol::Rtmp | Protocol::RtmpSimple => announcement(listen, listen.address),
-            });
+                Protocol::Rtmp | Protocol::RtmpSimple => {
+                    self.actions.push_back(announcement(listen, listen.address));
+                    self.doors.watch(&mut self.actions, *listen);
+                }
+            }
         }
     }
 
     fn on_udp_ready(&mut self, socket: SocketId, result: Result<SocketAddr, String>) {
+        if self.doors.udp_ready(socket, &result) {
+            return;
+        }
         let Some(listen) = self.listen.get(socket.0 as usize) else { return };
         match result {
             Ok(local) => {
                 self.driver.endpoint.add_interface(socket, local);
                 self.actions.push_back(announcement(listen, local));
+                self.doors.watch(&mut self.actions, Listen { address: local, ..*listen });
             }
             Err(error) => {
                 let error = format!("cannot listen on {listen}: {error}");
@@ -210,8 +220,15 @@ impl Service for Front {
     fn handle(&mut self, now: Time, input: Input<'_>) {
         match input {
             Input::Timeout => self.driver.endpoint.handle_timeout(now),
+            Input::Datagram { meta, ref bytes } if self.doors.datagram(now, &meta, bytes) => {}
             Input::Datagram { meta, bytes } => {
                 self.driver.datagram(now, &meta, bytes);
+            }
+            Input::ListenReady { listener, result } => {
+                self.doors.tcp_ready(listener, &result);
+            }
+            Input::Accepted { listener, stream, peer } => {
+                self.doors.accepted(&mut self.actions, now, listener, stream, peer);
             }
             Input::UdpReady { socket, result } => self.on_udp_ready(socket, result),
             Input::PathError { socket, to, error } => {
@@ -256,6 +273,7 @@ impl Counters for Front {
         visit("worker_hellos", self.counters.hellos);
         visit("worker_redirects", self.counters.redirects);
         visit("worker_hellos_unanswered", self.counters.unanswered);
+        visit("came_to_wrong_port", self.doors.came());
     }
 }
 

@@ -7,7 +7,7 @@ use rtmfp_netconn::EndpointId;
 
 use super::doors::Doors;
 use super::shared::Shared;
-use super::{Listen, Protocol};
+use super::{Listen, Protocol, RelayConfig};
 
 /// Where a relay listens.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ struct Listener {
 }
 
 impl Listeners {
-    pub(super) fn new(listen: &[Listen]) -> Self {
-        let all = listen.iter().map(|&listen| Listener { listen, endpoint: None }).collect();
-        Self { all, doors: Doors::default(), opened: false, closed: false }
+    pub(super) fn new(config: &RelayConfig) -> Self {
+        let all = config.listen.iter().map(|&listen| Listener { listen, endpoint: None }).collect();
+        Self { all, doors: Doors::new(config), opened: false, closed: false }
     }
 
     /// Opens all of them, the first time.
@@ -100,19 +100,8 @@ impl Listeners {
                 // Others put it behind their `--to`, where the setting would say something else.
                 let shown = Listen { legacy: false, ..listen };
                 shared.actions.push_back(Action::Announce(format!("listening on {shown}")));
-                self.watch(shared, listen, local);
+                self.doors.watch(&mut shared.actions, listen);
             }
-        }
-    }
-
-    /// Watches the same port of the other kind, unless there is a listener of this relay.
-    fn watch(&mut self, shared: &mut Shared, listen: Listen, local: SocketAddr) {
-        let udp = listen.protocol == Protocol::Rtmfp;
-        let taken = self.all.iter().any(|other| {
-            other.listen.address.port() == local.port() && (other.listen.protocol == Protocol::Rtmfp) != udp
-        });
-        if shared.config.watch_other_ports && !taken {
-            self.doors.watch(shared, Listen { address: local, ..listen });
         }
     }
 
@@ -121,7 +110,7 @@ impl Listeners {
         if core::mem::replace(&mut self.closed, true) {
             return;
         }
-        self.doors.close(shared);
+        self.doors.close(&mut shared.actions);
         for (number, listener) in self.all.iter().enumerate() {
             match listener.endpoint {
                 Some(endpoint) => {

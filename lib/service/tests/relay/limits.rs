@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rtmfp_base::Counters;
-use rtmfp_service::Relay;
 
 use crate::clip::Clip;
 use crate::encoder::{Client, End, Task};
@@ -32,8 +31,8 @@ pub(crate) fn counter(chain: &Chain, relay: usize, name: &str) -> u64 {
     counter_of(chain.relay(relay), name)
 }
 
-pub(crate) fn counter_of(relay: &Relay, name: &str) -> u64 {
-    let list = relay.to_list();
+pub(crate) fn counter_of(counts: &impl Counters, name: &str) -> u64 {
+    let list = counts.to_list();
     list.iter().find(|(other, _)| *other == name).unwrap_or_else(|| panic!("no counter {name}")).1
 }
 

@@ -13,7 +13,7 @@ use crate::world::Plain;
 /// Several services that share a host. What they number is told apart by bits that none of them uses.
 pub(crate) struct Machine {
     pub(crate) workers: Vec<Relay>,
-    front: Front,
+    pub(crate) front: Front,
     finished: Vec<Option<Result<(), String>>>,
     told: bool,
 }
@@ -33,7 +33,7 @@ impl Machine {
         };
         let relays = (0..workers).map(make).collect();
         let profile = Box::new(PlainProfile::new("front"));
-        let front = Front::new(config.listen.clone(), Vec::new(), table, profile, config.seed);
+        let front = Front::new(config, Vec::new(), table, profile);
         Self { workers: relays, front, finished: vec![None; workers + 1], told: false }
     }
 
@@ -75,11 +75,18 @@ fn inner_socket(socket: InterfaceId) -> (usize, InterfaceId) {
     ((socket.0 >> SOCKET_SHIFT) as usize - 1, InterfaceId(socket.0 & ((1 << SOCKET_SHIFT) - 1)))
 }
 
+/// Those that are accepted are all the front's.
 fn outer_stream(part: usize, stream: StreamId) -> StreamId {
+    if stream.is_accepted() {
+        return stream;
+    }
     StreamId::opened((part as u64 + 1) << STREAM_SHIFT | stream.number())
 }
 
 fn inner_stream(stream: StreamId) -> (usize, StreamId) {
+    if stream.is_accepted() {
+        return (0, stream);
+    }
     let number = stream.number();
     ((number >> STREAM_SHIFT) as usize - 1, StreamId::opened(number & ((1 << STREAM_SHIFT) - 1)))
 }
@@ -149,7 +156,8 @@ impl Service for Machine {
                 let (part, id) = inner(id.0);
                 self.part(part).handle(now, Input::JobDone(JobDone { id: JobId(id), result }));
             }
-            Input::ListenReady { .. } | Input::Accepted { .. } => panic!("no listeners of byte streams here"),
+            // Only the front has listeners of byte streams here: what watches the other port.
+            Input::ListenReady { .. } | Input::Accepted { .. } => self.front.handle(now, input),
         }
     }
 

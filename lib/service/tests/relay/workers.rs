@@ -101,6 +101,20 @@ fn clients_that_come_one_by_one_go_to_the_worker_with_the_fewest() {
 }
 
 #[test]
+fn the_front_tells_of_those_who_come_to_the_wrong_port() {
+    // 1935 may be the destination's.
+    let listens = SocketAddr::new(ip(MACHINE), 1936);
+    let mut world = World::with(1, 2, |config| config.listen = listen(listens));
+    let client = Box::new(Client::new(listens, Task::Idle));
+    let client = world.network.add_host("lost", &[ip(77)], client);
+    world.network.run_for(Duration::from_secs(1));
+    let lost: &Client = world.network.peek(client);
+    assert!(lost.closed.is_some());
+    assert_eq!(counter_of(&world.machine().front, "came_to_wrong_port"), 1);
+    assert_eq!(world.taken(), [0, 0]);
+}
+
+#[test]
 fn a_client_of_a_worker_that_changes_its_address_keeps_its_session() {
     for_each_seed(8, |seed| {
         let clip = Clip::new(600);
