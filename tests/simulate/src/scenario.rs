@@ -31,13 +31,13 @@ pub(crate) enum Scenario {
 
 /// Names and shares of a thousand.
 const ALL: [(Scenario, &str, u64); 9] = [
-    (Scenario::Pair, "pair", 390),
+    (Scenario::Pair, "pair", 365),
     (Scenario::Star, "star", 180),
     (Scenario::Mesh, "mesh", 140),
     (Scenario::Nat, "nat", 140),
     (Scenario::Crowd, "crowd", 10),
     (Scenario::Flash, "flash", 60),
-    (Scenario::Relay, "relay", 60),
+    (Scenario::Relay, "relay", 85),
     (Scenario::Legacy, "legacy", 20),
     // By name only.
     (Scenario::Handshakes, "handshakes", 0),
