@@ -244,7 +244,9 @@ impl Relay {
                 let patience = config.rtmp.handshake_timeout + config.timeouts.connect;
                 self.strangers.push_back((now + patience, endpoint, session));
             }
-            Event::KeyingFailed { peer, failure, .. } => self.on_keying_failed(now, endpoint, peer, &failure),
+            Event::KeyingFailed { peer, initiator, failure } => {
+                self.on_keying_failed(now, endpoint, peer, initiator, &failure);
+            }
             Event::SessionClosed { session, .. } => {
                 let links = match self.shared.outgoing.get(&endpoint) {
                     Some(outgoing) => vec![outgoing.link],
@@ -263,11 +265,15 @@ impl Relay {
         now: Time,
         endpoint: EndpointId,
         peer: SocketAddr,
+        initiator: bool,
         failure: &KeyingFailure,
     ) {
         if let Some(outgoing) = self.shared.outgoing.get(&endpoint) {
             let (id, _) = ClientId::of(outgoing.link);
             self.with(id, |client, shared| client.note_keying(shared, failure));
+        } else if initiator {
+            // A listener has come to a redirector, and no client to it.
+            info!("redirector at {peer}: {failure}");
         } else if let Some(listen) = self.listeners.of_endpoint(endpoint) {
             self.shared.counters.refused += 1;
             self.refusals.note(now, listen, peer, failure);

@@ -47,7 +47,9 @@ pub struct RegistrantConfig {
     pub retransmit_limit: Duration,
     /// What to do with the hellos of clients that redirectors forward. Default: answer the client.
     pub fihello: FIHelloMode,
-    /// Try a redirector again so long after the last attempt began, however it ended. Default 30 s, at least
+    /// Try a redirector again so long after the last attempt began, however it ended. The first attempts after a registration,
+    /// and at the beginning, follow each other more quickly, because a redirector that is restarted is soon back: after
+    /// [`Self::LEAST_RECONNECT`], then after twice as long each time, until it is as long as this. Default 30 s, at least
     /// [`Self::LEAST_RECONNECT`].
     pub reconnect: Duration,
     /// Tell of the load so often at most; of several changes in between the last one is told. Default 0.
@@ -62,6 +64,14 @@ pub struct RegistrantConfig {
 impl RegistrantConfig {
     /// No redirector is tried again sooner than so long after the last attempt began.
     pub const LEAST_RECONNECT: Duration = Duration::from_secs(5);
+
+    /// How long after the beginning of an attempt the next one begins, when there were so many before it.
+    pub(super) fn pause_after(&self, attempts: u32) -> Duration {
+        let doubled = 1u32
+            .checked_shl(attempts)
+            .map_or(Duration::MAX, |times| Self::LEAST_RECONNECT.saturating_mul(times));
+        doubled.min(self.reconnect.max(Self::LEAST_RECONNECT))
+    }
 }
 
 impl Default for RegistrantConfig {

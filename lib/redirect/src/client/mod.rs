@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use log::{debug, info, warn};
+use log::{debug, warn};
 use rtmfp::wire::{Address, Origin};
 use rtmfp::{Endpoint, Event, FlowSpec, Priority, RecvFlowId, SendFlowId, SessionId, WriteError};
 use rtmfp_base::{Message, Time, WriteOptions};
@@ -66,6 +66,8 @@ struct Peer {
     reflexive: Option<Address>,
     /// When to try again.
     retry: Time,
+    /// Attempts since it was registered.
+    attempts: u32,
     /// The load that was told last, and when.
     told: Option<(u64, Time)>,
 }
@@ -100,6 +102,7 @@ impl Registrant {
             return_flow: None,
             reflexive: None,
             retry: Time::ZERO,
+            attempts: 0,
             told: None,
         });
         RedirectorId(self.peers.len() - 1)
@@ -254,13 +257,13 @@ impl Registrant {
     // ---- connections ----
 
     fn connect(&mut self, now: Time, endpoint: &mut Endpoint, id: RedirectorId) {
-        let period = self.config.reconnect.max(RegistrantConfig::LEAST_RECONNECT);
-        let Some(peer) = self.peers.get_mut(id.0) else { return };
-        // An attempt that takes that long begins anew, with hellos at once and perhaps to other addresses.
-        if let Some(flow) = peer.flow.take().and_then(|flow| endpoint.send_flow(flow)) {
-            flow.close(now);
+        // An attempt that takes that long has failed and begins anew, with hellos at once and perhaps to other addresses.
+        if self.peers.get(id.0).is_some_and(|peer| peer.flow.is_some()) {
+            self.disconnect(now, endpoint, id, RegistrantState::Disconnected);
         }
-        peer.retry = now + period;
+        let Some(peer) = self.peers.get_mut(id.0) else { return };
+        peer.retry = now + self.config.pause_after(peer.attempts);
+        peer.attempts = peer.attempts.saturating_add(1);
         let spec = FlowSpec { metadata: Bytes::from_static(wire::METADATA), priority: Priority::Routine };
         match endpoint.open_flow_apart(now, &peer.redirector.epd, spec, self.config.tag) {
             Ok(flow) => {
@@ -292,7 +295,7 @@ impl Registrant {
     fn set_state(&mut self, id: RedirectorId, state: RegistrantState, address: Option<SocketAddr>) {
         let Some(peer) = self.peers.get_mut(id.0).filter(|peer| peer.state != state) else { return };
         peer.state = state;
-        info!("redirector {} {:?}: {state:?}", id.0, peer.redirector.addresses);
+        debug!("redirector {} {:?}: {state:?}", id.0, peer.redirector.addresses);
         self.report(RegistrantEvent::State { redirector: id, state, address });
     }
 
@@ -402,6 +405,7 @@ impl Registrant {
             return;
         }
         peer.return_flow = Some(flow);
+        peer.attempts = 0;
         endpoint.accept(now, flow, self.config.tag);
         if let Some(mut flow) = endpoint.recv_flow(flow) {
             flow.set_capacity(now, RECEIVE_CAPACITY, self.config.max_message);

@@ -145,6 +145,53 @@ fn registrations_return_when_the_redirector_restarts() {
 }
 
 #[test]
+fn a_redirector_that_is_restarted_has_its_targets_again_long_before_the_usual_reconnect_time() {
+    for_each_seed(5, |seed| {
+        let mut world = World::new(seed);
+        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+        let target = world.target(10, &[1], RegistrantConfig::default());
+        world.run(60 * SECOND);
+        // The first attempt finds nobody.
+        world.with_server(redirector, |_, now, endpoint| endpoint.shutdown(now, rtmfp::Shutdown::Orderly));
+        world.run(Duration::from_millis(200));
+        world.network.vanish(redirector);
+        world.run(2 * SECOND);
+        world.restart_redirector(redirector, 1, ServerConfig::default());
+        world.run(4 * SECOND);
+        assert_eq!(
+            world.target_states(redirector),
+            [TargetState::Active],
+            "{:?}",
+            world.app(target).states()
+        );
+    });
+}
+
+#[test]
+fn a_redirector_that_never_answers_is_told_as_disconnected_and_tried_at_growing_intervals() {
+    for_each_seed(5, |seed| {
+        let mut world = World::new(seed);
+        let target = world.target(10, &[1], RegistrantConfig::default());
+        let mut attempts = Vec::new();
+        for second in 0..130 {
+            let states = world.app(target).states();
+            let failed = states.iter().filter(|&&state| state == RegistrantState::Disconnected).count();
+            if failed > attempts.len() {
+                attempts.push(second);
+            }
+            world.run(SECOND);
+        }
+        // From 0 on: after 5 s, 10 s, 20 s, and then 30 s.
+        let expected = [5, 15, 35, 65, 95, 125];
+        assert_eq!(attempts.len(), expected.len(), "{attempts:?}");
+        assert!(
+            attempts.iter().zip(expected).all(|(&at, then)| (then..=then + 1).contains(&at)),
+            "{attempts:?}"
+        );
+    });
+}
+
+#[test]
 fn a_target_registers_with_all_redirectors_of_one_name() {
     for_each_seed(5, |seed| {
         let mut world = World::new(seed);

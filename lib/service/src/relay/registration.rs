@@ -1,6 +1,7 @@
 //! Registering with redirectors, which then send clients here.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use log::{debug, info, warn};
 use rtmfp::Event;
@@ -13,6 +14,13 @@ use rtmfp_redirect::{
 use super::load::{INTERVAL, Load};
 use super::shared::Shared;
 use super::{Advertise, Listen, RelayConfig};
+
+/// A redirector that was silent for so long is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(4);
+
+/// A redirector that does not answer for so long is looked for anew: one that was killed and has started again knows of nobody,
+/// and sends no clients until then. Redirectors stop to send clients to targets that are silent after the same time.
+const GIVE_UP: Duration = Duration::from_secs(6);
 
 /// With which redirectors a relay registers, and what it tells them.
 ///
@@ -44,9 +52,17 @@ pub(super) struct Registrations {
 struct Registration {
     endpoint: EndpointId,
     listen: Listen,
-    /// The names of its redirectors, in their order.
-    names: Vec<String>,
+    /// Its redirectors, in their order.
+    redirectors: Vec<Known>,
     registrant: Registrant,
+}
+
+/// What is to be said of a redirector.
+#[derive(Debug)]
+struct Known {
+    name: String,
+    /// What was wrong when that was said last; nothing, once it has gone well.
+    warned: Option<RegistrantState>,
 }
 
 impl Registrations {
@@ -70,11 +86,13 @@ impl Registrations {
         let config = RegistrantConfig {
             users: self.config.users.clone(),
             load_interval: INTERVAL,
+            keepalive: KEEPALIVE,
+            retransmit_limit: GIVE_UP,
             ..RegistrantConfig::default()
         };
         let listen = Listen { address: local, legacy: false, ..listen };
         let mut registrant = Registrant::new(config);
-        let mut names = Vec::new();
+        let mut known = Vec::new();
         for (name, addresses) in &self.config.redirectors {
             let reachable: Vec<SocketAddr> =
                 addresses.iter().copied().filter(|address| address.is_ipv4() == local.is_ipv4()).collect();
@@ -83,7 +101,7 @@ impl Registrations {
                 continue;
             }
             registrant.add(Redirector::named(name, reachable));
-            names.push(name.clone());
+            known.push(Known { name: name.clone(), warned: None });
         }
         let Some(own) = shared.endpoints.get(endpoint) else { return };
         let advertise = &self.config.advertise;
@@ -92,7 +110,7 @@ impl Registrations {
         registrant.set_additional_addresses(now, own, &addresses);
         registrant.set_advertise_reflexive(now, own, !self.config.hide_reflexive);
         registrant.start(now, own);
-        self.all.push(Registration { endpoint, listen, names, registrant });
+        self.all.push(Registration { endpoint, listen, redirectors: known, registrant });
         self.settle();
     }
 
@@ -188,25 +206,41 @@ impl Registration {
     }
 
     fn name(&self, redirector: RedirectorId) -> &str {
-        self.names.get(redirector.number()).map_or("?", String::as_str)
+        self.redirectors.get(redirector.number()).map_or("?", |known| &known.name)
     }
 
-    fn log_state(&self, redirector: RedirectorId, state: RegistrantState, address: Option<SocketAddr>) {
+    /// Of what goes wrong again and again only the first time is worth a warning.
+    fn log_state(&mut self, redirector: RedirectorId, state: RegistrantState, address: Option<SocketAddr>) {
+        let is_news = self.is_news(redirector, state);
         let (listen, name) = (self.listen, self.name(redirector));
         let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
         match state {
             RegistrantState::Connecting => debug!("{listen}: looking for redirector {name}"),
             RegistrantState::Connected => debug!("{listen}: connected to redirector {name}{at}"),
             RegistrantState::Registered => info!("{listen}: registered with redirector {name}{at}"),
-            RegistrantState::BadAuth => warn!(
+            RegistrantState::BadAuth if is_news => warn!(
                 "{listen}: redirector {name} refuses the name or password: check --redirector-user or \
                  --redirector-user-file here and the users there; it is tried again"
             ),
-            RegistrantState::Disconnected => warn!(
+            RegistrantState::Disconnected if is_news => warn!(
                 "{listen}: no connection to redirector {name}: check its name, its address and that UDP gets there; it is \
                  tried again, running streams go on"
             ),
+            RegistrantState::BadAuth | RegistrantState::Disconnected => {
+                debug!("{listen}: once more nothing from redirector {name}: {state:?}");
+            }
             _ => {}
+        }
+    }
+
+    fn is_news(&mut self, redirector: RedirectorId, state: RegistrantState) -> bool {
+        let Some(known) = self.redirectors.get_mut(redirector.number()) else { return true };
+        match state {
+            RegistrantState::Registered => known.warned.take().is_some(),
+            RegistrantState::BadAuth | RegistrantState::Disconnected => {
+                known.warned.replace(state) != Some(state)
+            }
+            _ => false,
         }
     }
 }
