@@ -8,7 +8,8 @@ use rtmfp_base::Time;
 
 use super::Server;
 use super::config::HashKey;
-use super::target::{Target, TargetId};
+use super::takers::is_ipv4;
+use super::target::TargetId;
 use crate::pools::Wanted;
 
 impl Server {
@@ -29,7 +30,7 @@ impl Server {
             self.stats.ignored_hellos += 1;
             return;
         };
-        let chosen = self.choose(now, &wanted);
+        let chosen = self.choose(now, &wanted, from);
         let (addresses, forward_to) = self.list(&chosen, from, tag);
         if addresses.is_empty() && forward_to.is_empty() {
             self.stats.unanswered_hellos += 1;
@@ -61,7 +62,7 @@ impl Server {
         }
     }
 
-    fn choose(&mut self, now: Time, wanted: &Wanted<'_>) -> Vec<TargetId> {
+    fn choose(&mut self, now: Time, wanted: &Wanted<'_>, from: SocketAddr) -> Vec<TargetId> {
         if let Some(fingerprint) = wanted.fingerprint {
             self.stats.fingerprint_hellos += 1;
             return self.by_identity.get(fingerprint).copied().into_iter().collect();
@@ -73,21 +74,20 @@ impl Server {
         };
         let count = self.config.targets();
         let pool = self.pools.find(wanted);
-        let selection = self.selections.get_mut(pool);
-        selection.map(|pool| pool.choose(now, count, key.unwrap_or(wanted.application))).unwrap_or_default()
+        let key = key.unwrap_or(wanted.application);
+        self.takers.get_mut(pool).map(|takers| takers.choose(now, from, count, key)).unwrap_or_default()
     }
 
     /// The addresses for a client, and the targets that are told of it.
     fn list(&mut self, chosen: &[TargetId], from: SocketAddr, tag: &[u8]) -> (Vec<Address>, Vec<TargetId>) {
-        let is_near = |address: &Address| same_family(address.addr, from);
+        let is_near = |address: &Address| is_ipv4(address.addr) == is_ipv4(from);
         let reported = |&addr: &SocketAddr| Address { origin: Origin::Reported, addr };
         let mut lists = vec![self.config.static_addresses.iter().map(reported).collect::<Vec<_>>()];
         let mut forward_to = Vec::new();
         for &id in chosen {
             let Some(target) = self.targets.get(id) else { continue };
             let mut own: Vec<Address> = Vec::new();
-            for address in addresses_of(target).filter(|address| !self.config.same_family || is_near(address))
-            {
+            for address in target.addresses().filter(|address| !self.config.same_family || is_near(address)) {
                 let known = |other: &Address| other.addr == address.addr;
                 if !lists.iter().skip(1).flatten().any(known) && !own.iter().any(known) {
                     own.push(address);
@@ -102,17 +102,6 @@ impl Server {
         self.stats.shortened_redirects += u64::from(shorten(&mut lists, room));
         (lists.concat(), forward_to)
     }
-}
-
-fn addresses_of(target: &Target) -> impl Iterator<Item = Address> {
-    let info = &target.info;
-    let observed = Address { origin: Origin::Observed, addr: info.address };
-    let reflexive = info.settings.reflexive.then_some(observed);
-    reflexive.into_iter().chain(info.settings.addresses.iter().copied())
-}
-
-fn same_family(a: SocketAddr, b: SocketAddr) -> bool {
-    a.ip().to_canonical().is_ipv4() == b.ip().to_canonical().is_ipv4()
 }
 
 /// Shortens lists of addresses until all together take at most so many bytes; the longest one goes first, and of equal ones

@@ -8,6 +8,7 @@ use rtmfp::wire::{Address, Origin};
 use rtmfp::{Endpoint, FlowSpec, Priority, WriteError};
 use rtmfp_base::{Message, Time, WriteOptions};
 
+use super::takers::Families;
 use super::target::{LeaveReason, Registered, TargetId};
 use super::{Server, ServerEvent};
 use crate::UserDataError;
@@ -132,14 +133,10 @@ impl Server {
         if pools == target.pools {
             return;
         }
-        if core::mem::take(&mut target.listed) {
-            for &pool in &target.pools {
-                if let Some(selection) = self.selections.get_mut(pool) {
-                    selection.remove(id);
-                }
-            }
+        self.set_listed(id, Families::NONE);
+        if let Some(target) = self.targets.get_mut(id) {
+            target.pools = pools;
         }
-        target.pools = pools;
         self.settle(id);
     }
 
@@ -196,9 +193,18 @@ impl Server {
             return;
         }
         target.heard = (0, now);
-        let (identity, session) = (target.info.identity.clone(), target.session);
-        // It has come again, and its older self is as good as gone.
-        if let Some(older) = self.by_identity.insert(identity, id).filter(|&older| older != id) {
+        let (identity, session, address) =
+            (target.info.identity.clone(), target.session, target.info.address);
+        // It has come again, and its older self is as good as gone. With another certificate it is known by its address, where
+        // there can only be one: a server that was killed and started again.
+        let by_identity = self.by_identity.insert(identity, id).filter(|&older| older != id);
+        let is_there = |&other: &TargetId| {
+            let other = self.targets.get(other);
+            other.is_some_and(|other| other.info.address == address && other.session != session)
+        };
+        let mut older: Vec<TargetId> = self.targets.ids().into_iter().filter(is_there).collect();
+        older.extend(by_identity.filter(|other| !older.contains(other)));
+        for older in older {
             let older_session = self.targets.get(older).map(|older| older.session);
             self.close(now, endpoint, older, LeaveReason::Replaced);
             if let Some(other) = older_session.filter(|&other| other != session)
@@ -229,8 +235,8 @@ impl Server {
         let Some(target) = self.targets.get_mut(id) else { return };
         target.info.load = load;
         for &pool in &target.pools {
-            if let Some(selection) = self.selections.get_mut(pool) {
-                selection.report(id, load);
+            if let Some(takers) = self.takers.get_mut(pool) {
+                takers.report(id, load);
             }
         }
         self.settle(id);

@@ -4,6 +4,7 @@ mod answers;
 mod commands;
 mod config;
 mod stats;
+mod takers;
 mod target;
 
 use core::time::Duration;
@@ -20,6 +21,7 @@ use rtmfp_flash::{Certificate, Epd};
 pub(crate) use answers::shorten;
 pub use config::{HashKey, RedirectLimits, ServerConfig, ServerLimits};
 pub use stats::ServerStats;
+use takers::{Families, Takers};
 pub use target::{LeaveReason, TargetId, TargetInfo, TargetKind, TargetState};
 use target::{Target, Trust};
 
@@ -48,7 +50,7 @@ pub struct Server {
     users: Users,
     pools: Pools,
     /// By the number of the pool.
-    selections: Vec<Selection<TargetId>>,
+    takers: Vec<Takers>,
     targets: Arena<TargetKind, Target>,
     by_flow: HashMap<RecvFlowId, TargetId>,
     by_session: HashMap<SessionId, Vec<TargetId>>,
@@ -96,18 +98,19 @@ impl Server {
     /// A redirector without targets. All its chance comes from the seed.
     pub fn new(config: ServerConfig, users: Users, seed: [u8; 32]) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
-        let selections = (0..=config.pools.len()).map(|_| {
+        let mut selection = || {
             let mut seed = [0; 32];
             rng.fill_bytes(&mut seed);
             Selection::new(&config.selection, seed)
-        });
-        let (selections, limits) = (selections.collect(), &config.limits);
+        };
+        let takers = (0..=config.pools.len()).map(|_| Takers::new(&mut selection)).collect();
+        let limits = &config.limits;
         let secret = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
         let every = crate::Rate::new(u32::MAX, u32::MAX);
         Self {
             users,
             pools: Pools::new(&config.pools),
-            selections,
+            takers,
             targets: Arena::new(),
             by_flow: HashMap::new(),
             by_session: HashMap::new(),
@@ -151,7 +154,7 @@ impl Server {
     /// other is for.
     pub fn pools(&self) -> impl Iterator<Item = (&str, usize)> {
         let names = core::iter::once("").chain(self.config.pools.iter().map(|pool| pool.name.as_str()));
-        names.zip(self.selections.iter().map(Selection::len))
+        names.zip(self.takers.iter().map(Takers::len))
     }
 
     /// The counters.
@@ -190,6 +193,8 @@ impl Server {
                 for id in self.by_session.get(&session).cloned().unwrap_or_default() {
                     if let Some(target) = self.targets.get_mut(id) {
                         target.info.address = to;
+                        // It may be of the other family.
+                        self.settle(id);
                         self.tell_reflexive(now, endpoint, id);
                     }
                 }
@@ -259,7 +264,7 @@ impl Server {
             },
             registered: None,
             pools: self.pools.of_users(core::iter::empty()),
-            listed: false,
+            listed: Families::NONE,
             messages: limits.messages.bucket(),
             heard: (0, now),
             silent: false,
@@ -289,20 +294,25 @@ impl Server {
     fn settle(&mut self, id: TargetId) {
         let Some(target) = self.targets.get_mut(id) else { return };
         let state = target.state(self.config.full_load);
-        let listed = state == TargetState::Active;
-        if listed != target.listed {
-            target.listed = listed;
-            for &pool in &target.pools {
-                let Some(selection) = self.selections.get_mut(pool) else { continue };
-                match listed {
-                    true => selection.insert(id, &target.info.identity, target.info.load),
-                    false => selection.remove(id),
-                }
-            }
-        }
+        let families = if state == TargetState::Active { target.families() } else { Families::NONE };
         if core::mem::replace(&mut target.info.state, state) != state {
             info!("{id:?} at {}: {state:?}", target.info.address);
             self.report(ServerEvent::State { target: id, state });
+        }
+        self.set_listed(id, families);
+    }
+
+    /// Has a target get clients of these families.
+    fn set_listed(&mut self, id: TargetId, families: Families) {
+        let Some(target) = self.targets.get_mut(id) else { return };
+        let before = core::mem::replace(&mut target.listed, families);
+        if before == families {
+            return;
+        }
+        for &pool in &target.pools {
+            if let Some(takers) = self.takers.get_mut(pool) {
+                takers.list(id, (before, families), &target.info.identity, target.info.load);
+            }
         }
     }
 
@@ -327,15 +337,9 @@ impl Server {
     /// Forgets a target whose flow has ended.
     fn remove(&mut self, id: TargetId, reason: LeaveReason) {
         self.set_deadline(id, None);
+        self.set_listed(id, Families::NONE);
         let Some(info) = self.target(id) else { return };
         let Some(target) = self.targets.remove(id) else { return };
-        if target.listed {
-            for &pool in &target.pools {
-                if let Some(selection) = self.selections.get_mut(pool) {
-                    selection.remove(id);
-                }
-            }
-        }
         self.unauthenticated -= usize::from(!target.trust.authenticated);
         self.by_flow.remove(&target.flow);
         if let Some(here) = self.by_session.get_mut(&target.session) {
@@ -395,7 +399,7 @@ impl Server {
         }
         if self.shuffle_at <= now && !self.config.shuffle_interval.is_zero() {
             self.shuffle_at = now + self.config.shuffle_interval;
-            self.selections.iter_mut().for_each(Selection::shuffle);
+            self.takers.iter_mut().for_each(Takers::shuffle);
         }
     }
 

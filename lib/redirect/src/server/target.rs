@@ -2,9 +2,11 @@ use core::net::SocketAddr;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use rtmfp::wire::{Address, Origin};
 use rtmfp::{RecvFlowId, SendFlowId, SessionId};
 use rtmfp_base::{Id, IdKind, Time, TokenBucket};
 
+use super::takers::Families;
 use crate::wire::Settings;
 
 /// Marks ids of registrants.
@@ -90,8 +92,8 @@ pub(super) struct Target {
     pub(super) registered: Option<Registered>,
     /// The pools that it serves.
     pub(super) pools: Vec<usize>,
-    /// It is in the selections of its pools.
-    pub(super) listed: bool,
+    /// It gets clients of these families.
+    pub(super) listed: Families,
     pub(super) messages: TokenBucket,
     /// How many packets had come from it, and when there were fewer.
     pub(super) heard: (u64, Time),
@@ -119,6 +121,18 @@ pub(super) struct Trust {
 impl Target {
     pub(super) fn has_address(&self) -> bool {
         self.info.settings.reflexive || !self.info.settings.addresses.is_empty()
+    }
+
+    /// The families of its addresses.
+    pub(super) fn families(&self) -> Families {
+        Families::of(self.addresses().map(|address| address.addr))
+    }
+
+    /// Where clients find it.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
+        let observed = Address { origin: Origin::Observed, addr: self.info.address };
+        let reflexive = self.info.settings.reflexive.then_some(observed);
+        reflexive.into_iter().chain(self.info.settings.addresses.iter().copied())
     }
 
     pub(super) fn state(&self, full_load: u64) -> TargetState {

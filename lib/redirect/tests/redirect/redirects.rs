@@ -273,3 +273,43 @@ fn a_target_that_moves_is_found_where_it_is_then() {
     world.run(SECOND);
     assert_eq!(world.landed(client), Some(at(99)));
 }
+
+#[test]
+fn a_client_is_sent_to_targets_with_an_address_of_its_family_while_there_are_any() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let four = world.target(10, &[1], quick());
+    // These are seen by IPv4; where the last one is to be found is another matter.
+    world.target(11, &[1], quick());
+    let six = world.target(12, &[1], quick());
+    world.run(SECOND);
+    let address: SocketAddr = "[2001:db8::12]:1935".parse().unwrap();
+    world.with(six, |registrant, now, endpoint| {
+        registrant.set_additional_addresses(now, endpoint, &[address]);
+        registrant.set_advertise_reflexive(now, endpoint, false);
+    });
+    world.run(SECOND);
+    let named = |world: &World| -> Vec<u64> {
+        world.targets(redirector).iter().map(|(_, info)| info.redirects).collect()
+    };
+    for port in 1..=20 {
+        world.hello(redirector, &client_epd(URI), ([10, 9, 9, 9], port).into());
+    }
+    assert_eq!(named(&world), [20, 20, 0]);
+    for port in 1..=20 {
+        world.hello(redirector, &client_epd(URI), SocketAddr::new("2001:db8::1".parse().unwrap(), port));
+    }
+    assert_eq!(named(&world), [20, 20, 20]);
+    // Those who have no choice are told what there is.
+    world.with(six, |registrant, now, endpoint| registrant.set_active(now, endpoint, false));
+    world.run(SECOND);
+    world.hello(redirector, &client_epd(URI), SocketAddr::new("2001:db8::1".parse().unwrap(), 99));
+    assert_eq!(named(&world), [21, 21, 20]);
+    // A target that is told to have moved is found where it is now.
+    world.with(six, |registrant, now, endpoint| registrant.set_active(now, endpoint, true));
+    world.with(four, |registrant, now, endpoint| registrant.set_active(now, endpoint, false));
+    world.with(six, |registrant, now, endpoint| registrant.set_advertise_reflexive(now, endpoint, true));
+    world.run(SECOND);
+    world.hello(redirector, &client_epd(URI), ([10, 9, 9, 9], 99).into());
+    assert_eq!(named(&world), [21, 22, 21]);
+}

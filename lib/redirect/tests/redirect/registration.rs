@@ -262,6 +262,26 @@ fn a_fingerprint_that_registers_again_takes_the_place_of_the_older_one() {
 }
 
 #[test]
+fn a_target_that_was_killed_and_starts_again_takes_the_place_of_its_older_self() {
+    for_each_seed(3, |seed| {
+        let mut world = World::new(seed);
+        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+        let target = world.target(10, &[1], quick());
+        world.target(11, &[1], quick());
+        world.run(SECOND);
+        // It has made itself another certificate.
+        world.restart_target(target, (10, crate::world::URI, 99), &[1]);
+        world.run(SECOND);
+        let there: Vec<_> = world.targets(redirector).iter().map(|(_, info)| info.address).collect();
+        assert_eq!(there, [at(10), at(11)]);
+        assert_eq!(world.server(redirector).stats().replaced, 1);
+        world.run(30 * SECOND);
+        assert_eq!(world.target_states(redirector), [TargetState::Active; 2]);
+        assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Registered));
+    });
+}
+
+#[test]
 fn what_was_changed_while_a_redirector_was_away_is_told_when_it_is_back() {
     let mut world = World::new(1);
     let redirector = world.redirector(1, ServerConfig::default(), Users::new());

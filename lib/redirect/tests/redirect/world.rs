@@ -260,6 +260,13 @@ impl World {
         self.network.add_host(&format!("target {}", who.0), &[ip(who.0)], Box::new(node))
     }
 
+    /// Kills a target and starts it anew, as somebody else perhaps.
+    pub(crate) fn restart_target(&mut self, host: HostId, who: (u8, &str, u8), redirectors: &[u8]) {
+        self.seed += 1000;
+        let node = self.target_node(who, &[at(who.0)], redirectors, quick());
+        self.network.restart(host, Box::new(node));
+    }
+
     /// A target whose host may move to another address.
     pub(crate) fn moving_target(&mut self, last: u8, redirectors: &[u8], config: RegistrantConfig) -> HostId {
         let any = "0.0.0.0:1935".parse().unwrap();
