@@ -19,8 +19,8 @@ use super::{Advertise, Listen, RelayConfig};
 const KEEPALIVE: Duration = Duration::from_secs(4);
 
 /// A redirector that does not answer for so long is looked for anew: one that was killed and has started again knows of nobody,
-/// and sends no clients until then. Redirectors stop to send clients to targets that are silent after the same time.
-const GIVE_UP: Duration = Duration::from_secs(6);
+/// and sends no clients until then. Over a network that loses every fifth packet five pings fit into it.
+const GIVE_UP: Duration = Duration::from_secs(8);
 
 /// With which redirectors a relay registers, and what it tells them.
 ///

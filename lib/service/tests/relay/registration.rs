@@ -145,3 +145,36 @@ fn a_redirector_that_restarts_finds_the_relay_again_and_its_streams_notice_nothi
     assert_eq!(sessions.len(), 1);
     assert_intact(sessions[0], &clip);
 }
+
+#[test]
+fn a_redirector_that_is_killed_and_comes_back_has_the_relay_again_within_twenty_seconds() {
+    for offset in 0..4 {
+        let mut world = World::new("right", |_| {});
+        world.network.run_for(Duration::from_secs(offset));
+        world.network.vanish(world.redirector);
+        world.network.run_for(Duration::from_millis(100));
+        world.network.restart(world.redirector, redirector(users("right")));
+        world.network.run_for(Duration::from_secs(19));
+        assert_eq!(world.states(), [TargetState::Active], "{offset} s");
+    }
+}
+
+#[test]
+fn a_redirector_that_leaves_keying_unanswered_is_no_client_that_was_refused() {
+    let mut world = World::new("right", |_| {});
+    world.network.vanish(world.redirector);
+    world.network.run_for(Duration::from_secs(20));
+    world.network.restart(world.redirector, redirector(users("right")));
+    // What it says gets there once more: its answer to the hello.
+    let answers = world.network.link(world.redirector, world.relay).passed;
+    let limit = Duration::from_secs(40);
+    let is_answered = |network: &Network| network.link(world.redirector, world.relay).passed > answers;
+    assert!(world.network.run_while(limit, |network| !is_answered(network)));
+    world.network.block(world.redirector, world.relay);
+    world.network.run_for(Duration::from_secs(10));
+    assert_eq!(counter_of(world.relay(), "registrations"), 0);
+    assert_eq!(counter_of(world.relay(), "sessions_refused"), 0);
+    world.network.unblock(world.redirector, world.relay);
+    world.network.run_for(Duration::from_secs(40));
+    assert_eq!(world.states(), [TargetState::Active]);
+}
