@@ -1,5 +1,6 @@
 //! The relay's service between peers of the installed base and RTMP, over networks that lose, reorder and duplicate.
 
+mod introduction;
 mod others;
 
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::world::{self, at, ip};
 use others::{LegacyProfiles, Tapped};
 
 /// The relay that listens for RTMFP, the RTMP server behind it, the relay that listens for RTMP, the RTMFP server behind
-/// that one, and who redirects to the first.
+/// that one, and who redirects to the first or introduces clients to each other.
 const LISTENER: u8 = 1;
 const RTMP_SERVER: u8 = 2;
 const OUTGOING: u8 = 3;
@@ -285,10 +286,10 @@ fn asks_to_publish(messages: &[TcMessage]) -> bool {
 /// One seed of the scenario.
 pub(crate) fn run(seed: u64, dice: Dice) -> Outcome {
     let mut scene = Scene::new(seed, dice);
-    if scene.dice.chance(0.6) {
-        scene.clients();
-    } else {
-        scene.destination();
+    match scene.dice.below(10) {
+        0..6 => scene.clients(),
+        6..9 => scene.destination(),
+        _ => scene.introduction(),
     }
     scene.outcome()
 }

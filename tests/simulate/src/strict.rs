@@ -11,10 +11,10 @@
 //! | L3 | each packet has a timestamp |
 //! | L4 | such a session has neither HMACs nor sequence numbers |
 //! | L5 | commands may hold values of AMF 3 |
-//! | L6 | addresses in Redirects have an origin other than 0 |
+//! | L6 | addresses in Redirects have an origin other than 0, that in a forwarded hello has 2 |
 //! | L7 | the ancillary data of an Endpoint Discriminator may be a path alone |
 //! | L8 | a server that names groups 2, 5 and 14 may know group 2 only |
-//! | L9 | the initiator's component has 76 bytes, `021d02 410e.. 031a.... 021e..`, its certificate 132 |
+//! | L9 | the initiator's component, also that of a client that looks for another, has 76 bytes, `021d02 410e.. 031a.... 021e..`, its certificate 132 |
 
 pub(crate) mod client;
 pub(crate) mod code;

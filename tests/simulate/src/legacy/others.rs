@@ -8,7 +8,7 @@ use rtmfp::crypto::Profile;
 use rtmfp::driver::{Application, Node};
 use rtmfp::wire::{Address, Origin};
 use rtmfp::{Config, Endpoint, Event, FlowSpec, Priority};
-use rtmfp_base::{Action, Batch, Input, Service, StreamId, Tag, Time};
+use rtmfp_base::{Action, Batch, Input, Message, Service, StreamId, Tag, Time, WriteOptions};
 use rtmfp_flash::{Ancillary, Backend, FlashConfig, FlashProfile, Group, KeySource, Policy, StaticKeys};
 use rtmfp_netsim::Dice;
 use rtmfp_service::{Destination, Listen, Profiles};
@@ -157,4 +157,75 @@ impl Application for Redirector {
             endpoint.send_redirect(via, from, &tag, &[there]).expect("room");
         }
     }
+}
+
+/// Sends hellos on to those for whom they are, and its clients' addresses to who looks for them if it is to.
+pub(super) struct Introducer {
+    redirects: bool,
+}
+
+/// One of those.
+pub(super) fn introducer(mut dice: Dice, at: SocketAddr, redirects: bool) -> Node<Introducer> {
+    let mut config = FlashConfig::server();
+    config.policy = Policy::legacy();
+    let profile = FlashProfile::new(config, &mut |bytes| fill(&mut dice, bytes)).expect("a profile");
+    let endpoint = Endpoint::new(Config::default(), Box::new(profile), dice.bytes(), Time::ZERO);
+    Node::new(endpoint, &[at], Introducer { redirects })
+}
+
+impl Application for Introducer {
+    fn on_ready(&mut self, _now: Time, endpoint: &mut Endpoint) {
+        endpoint.set_watch_hellos(true);
+    }
+
+    fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: Event) {
+        if let Event::FlowOffered { flow, .. } = event {
+            return endpoint.accept(now, flow, Tag(0));
+        }
+        let Event::UnmatchedIHello { epd, tag, from, via } = event else { return };
+        for id in endpoint.open_sessions() {
+            let mut session = endpoint.session(id).expect("an open one");
+            let info = session.info();
+            if info.epd != epd {
+                continue;
+            }
+            session.forward_ihello(&epd, from, &tag).expect("room");
+            if self.redirects {
+                let there = Address { origin: Origin::Observed, addr: info.far_address };
+                endpoint.send_redirect(via, from, &tag, &[there]).expect("room");
+            }
+        }
+    }
+}
+
+/// Looks for a client through an introducer, and sends it a message.
+pub(super) struct Seeker {
+    epd: Vec<u8>,
+    introducer: SocketAddr,
+}
+
+/// One of those, with the policy for the installed base.
+pub(super) fn seeker(mut dice: Dice, now: Time, epd: Vec<u8>, introducer: SocketAddr) -> Node<Seeker> {
+    let groups = if dice.chance(0.5) { &Group::DEFAULT[..] } else { &[Group::Modp1024] };
+    let keys = StaticKeys::generate(groups, &mut |bytes| fill(&mut dice, bytes)).expect("keys");
+    let mut config = FlashConfig::client(Arc::new(keys));
+    config.policy = Policy::legacy();
+    let profile = FlashProfile::new(config, &mut |bytes| fill(&mut dice, bytes)).expect("a profile");
+    let endpoint = Endpoint::new(Config::default(), Box::new(profile), dice.bytes(), now);
+    let any = SocketAddr::from(([0, 0, 0, 0], 0));
+    Node::new(endpoint, &[any], Seeker { epd, introducer })
+}
+
+impl Application for Seeker {
+    fn on_ready(&mut self, now: Time, endpoint: &mut Endpoint) {
+        let spec = FlowSpec { metadata: Bytes::from_static(b"TC\x04\0"), priority: Priority::default() };
+        let flow = endpoint.open_flow(now, &self.epd, spec, Tag(0)).expect("a flow");
+        let mut flow = endpoint.send_flow(flow).expect("the flow");
+        flow.add_candidate(now, self.introducer);
+        // Audio, with the time 0.
+        let message = Message::from(Bytes::from_static(b"\x08\0\0\0\0here"));
+        flow.write(now, message, &WriteOptions::default()).expect("room");
+    }
+
+    fn on_event(&mut self, _now: Time, _endpoint: &mut Endpoint, _event: Event) {}
 }

@@ -1,5 +1,6 @@
 //! A client as librtmfp is one.
 
+pub(crate) mod found;
 pub(crate) mod startup;
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use rtmfp_netsim::Dice;
 
 use super::session::{Heard, Session};
 use crate::clip::Clip;
+use found::Found;
 use startup::Startup;
 
 /// What a client does.
@@ -22,6 +24,8 @@ pub(crate) enum Task {
     /// Publishes, and leaves when everything has arrived.
     Publish(Clip),
     Play,
+    /// Stays, to be found by others.
+    BeFound,
     /// Opens so many sessions one after the other, each with keys of its own, and pings in each.
     Handshakes(u32),
 }
@@ -61,6 +65,8 @@ pub(crate) struct StrictClient {
     /// What came in the played stream.
     pub(crate) played: Vec<TcMessage>,
     pub(crate) handshakes: u32,
+    /// What others see of it who look for it.
+    pub(crate) found: Option<Found>,
     /// When everything was done, or why it was not.
     pub(crate) over: Option<Result<Time, String>>,
 }
@@ -82,6 +88,8 @@ impl StrictClient {
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
         let open = Action::OpenUdp { socket: SOCKET, options: UdpOptions::from(any) };
         let startup = Startup::new(&mut dice, offer, to, 2);
+        let is_sought = matches!(task, Task::BeFound);
+        let found = is_sought.then(|| Found::new(&mut dice, startup.pair.clone()));
         Self {
             dice,
             offer,
@@ -101,6 +109,7 @@ impl StrictClient {
             codes: Vec::new(),
             played: Vec::new(),
             handshakes: 0,
+            found,
             over: None,
         }
     }
@@ -256,6 +265,9 @@ impl StrictClient {
             let far = self.far;
             self.out.extend(session.poll(now).into_iter().map(|bytes| (far, bytes)));
         }
+        if let Some(found) = &mut self.found {
+            found.send(now, &mut self.out);
+        }
     }
 
     fn datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
@@ -264,6 +276,13 @@ impl StrictClient {
             Some(0) => {
                 if let Some(startup) = &mut self.startup {
                     startup.receive(now, from, bytes);
+                } else if let Some(found) = &mut self.found {
+                    found.receive(now, from, bytes, &mut self.out);
+                }
+            }
+            Some(found::SESSION) => {
+                if let Some(found) = &mut self.found {
+                    found.on_session(now, from, bytes);
                 }
             }
             Some(for_id) if for_id == id => match &mut self.session {
@@ -277,6 +296,12 @@ impl StrictClient {
                     for heard in heard {
                         match heard {
                             Heard::Message(flow, message) => self.on_message(now, flow, message),
+                            Heard::Hello { epd, from, tag } => {
+                                if let Some(found) = &mut self.found {
+                                    found.forwarded += 1;
+                                    found.on_hello(now, &epd, &tag, from, &mut self.out);
+                                }
+                            }
                             Heard::Closed => {
                                 self.over.get_or_insert_with(|| Err("the session was closed".to_owned()));
                             }
@@ -370,7 +395,8 @@ impl Service for StrictClient {
         let ping = (!self.ping_at.is_never()).then_some(self.ping_at);
         let session =
             session.and_then(|session| [session.poll_timeout(), media, ping].into_iter().flatten().min());
-        startup.into_iter().chain(session).min()
+        let found = self.found.as_ref().and_then(Found::poll_timeout);
+        startup.into_iter().chain(session).chain(found).min()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Bytes, packets and keys of the strict peers.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use aes::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit};
 use aes::{Aes128Dec, Aes128Enc};
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
@@ -48,6 +50,17 @@ impl<'a> Reader<'a> {
     pub(crate) fn field(&mut self) -> &'a [u8] {
         let len = self.vlu();
         self.take(len as usize)
+    }
+
+    /// An address, and its origin.
+    pub(crate) fn address(&mut self) -> (u8, SocketAddr) {
+        let head = self.u8();
+        let ip = if head & 0x80 != 0 {
+            IpAddr::from(Ipv6Addr::from(*self.take(16).first_chunk::<16>().expect("16 bytes")))
+        } else {
+            IpAddr::from(Ipv4Addr::from(self.u32()))
+        };
+        (head & 0x0f, SocketAddr::new(ip, self.u16()))
     }
 }
 
@@ -132,6 +145,7 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// A Diffie-Hellman key pair in group 2.
+#[derive(Clone)]
 pub(crate) struct Pair {
     exponent: U256,
     pub(crate) public: Vec<u8>,

@@ -1,6 +1,7 @@
 //! An open session of a strict peer: what it takes, and what it says.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub(crate) enum Side {
 pub(crate) enum Heard {
     /// A message of a flow.
     Message(u64, TcMessage),
+    /// A hello that the far end sends on.
+    Hello { epd: Vec<u8>, from: SocketAddr, tag: Vec<u8> },
     /// The far end closed the session.
     Closed,
 }
@@ -192,7 +195,7 @@ impl Session {
                 let (id, stage) = (*id, *stage);
                 self.data(id, stage, flags, reader.0, heard);
             }
-            0x0f => check_address(reader),
+            0x0f => heard.push(forwarded(reader)),
             // Unknown to both, so that the rest of the packet is dropped; but a probe has no rest.
             0x7f => {}
             0x18 => panic!("a Buffer Probe, at which the session is closed"),
@@ -324,9 +327,10 @@ fn check_message(side: Side, message: &TcMessage) {
     }
 }
 
-/// A forwarded hello: a field, then an address whose origin is told.
-fn check_address(mut reader: Reader<'_>) {
-    reader.field();
-    let origin = reader.u8() & 0x0f;
-    assert!(origin != 0, "L6: a forwarded hello with an address of unknown origin");
+/// A forwarded hello: for whom it is, where it was seen to come from, and its tag.
+fn forwarded(mut reader: Reader<'_>) -> Heard {
+    let epd = reader.field().to_vec();
+    let (origin, from) = reader.address();
+    assert_eq!(origin, 2, "L6: the origin of the address {from} in a forwarded hello");
+    Heard::Hello { epd, from, tag: reader.0.to_vec() }
 }

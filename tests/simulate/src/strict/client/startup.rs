@@ -1,7 +1,7 @@
 //! The handshake of a strict client.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rtmfp_base::Time;
@@ -20,7 +20,7 @@ pub(crate) struct Startup {
     cipher: Cipher,
     session_id: u32,
     tag: [u8; 16],
-    pair: Pair,
+    pub(super) pair: Pair,
     certificate: Vec<u8>,
     component: Vec<u8>,
     /// Where hellos go.
@@ -135,14 +135,8 @@ impl Startup {
     }
 
     fn redirected(&mut self, now: Time, content: &mut Reader<'_>) {
-        let head = content.u8();
-        let ip = if head & 0x80 != 0 {
-            IpAddr::from(Ipv6Addr::from(*content.take(16).first_chunk::<16>().expect("16 bytes")))
-        } else {
-            IpAddr::from(Ipv4Addr::from(content.u32()))
-        };
-        let address = SocketAddr::new(ip, content.u16());
-        match head & 0x0f {
+        let (origin, address) = content.address();
+        match origin {
             0 => panic!("L6: a Redirect to {address}, whose origin is unknown: the server is gone"),
             1..=3 => {
                 if !self.addresses.contains(&address) {
@@ -150,7 +144,7 @@ impl Startup {
                     self.next = now;
                 }
             }
-            origin => panic!("L6: a Redirect to {address}, whose origin is {origin}"),
+            _ => panic!("L6: a Redirect to {address}, whose origin is {origin}"),
         }
     }
 
@@ -206,6 +200,30 @@ pub(crate) fn offered(offer: Offer, pair: &Pair, random: &[u8; 64]) -> (Vec<u8>,
             ([&[2, 0x15, 2][..], &randomness].concat(), component)
         }
     }
+}
+
+/// The initiator's key, and its component, from what follows the cookie in a keying: what librtmfp and MonaServer take
+/// in group 2, and nothing else.
+pub(crate) fn check_offer<'a>(mut content: Reader<'a>) -> (&'a [u8], &'a [u8]) {
+    let mut certificate = Reader(content.field());
+    let key = certificate.field();
+    assert_eq!(key.get(..2), Some(&[0x1d, 2][..]), "L9: the initiator's key");
+    assert!(certificate.0.is_empty(), "L9: a certificate with more than one key: {:02x?}", certificate.0);
+    let component = content.field();
+    assert_eq!(component.len(), 76, "L9: the length of the initiator's component");
+    assert_eq!(component[..5], [2, 0x1d, 2, 0x41, 0x0e], "L9: the beginning of the initiator's component");
+    assert_eq!(
+        component[69..72],
+        [3, 0x1a, 2],
+        "L4, L9: HMACs in the initiator's component are offered only"
+    );
+    assert_eq!(
+        component[73..],
+        [2, 0x1e, 2],
+        "L4, L9: sequence numbers in the initiator's component are offered only"
+    );
+    assert_eq!(content.0, [0x58], "L9: the initiator's signature");
+    (&key[2..], component)
 }
 
 /// The chunk of a packet of a handshake, of which there may be only one.
