@@ -188,6 +188,10 @@ impl Scene {
         }
         let server = self.network.peek::<Server>(server);
         let mut received: Vec<_> = server.all().map(|session| session.messages()).collect();
+        assert!(
+            received.iter().flat_map(|messages| messages.iter()).all(|message| !asks_for_amf3(message)),
+            "L5: the RTMP server is asked for AMF 3, of which it need not know"
+        );
         received.retain(|messages| asks_to_publish(messages));
         assert_eq!(
             received.len(),
@@ -280,6 +284,14 @@ fn asks_to_publish(messages: &[TcMessage]) -> bool {
             let name = command.argument(0).and_then(Value::as_str);
             message.kind == 20 && command.name == "publish" && name == Some("live")
         })
+    })
+}
+
+/// Whether an RTMP server is told that its client may use AMF 3.
+fn asks_for_amf3(message: &TcMessage) -> bool {
+    Command::parse(message.kind, &message.payload, &Limits::DEFAULT).is_ok_and(|command| {
+        let asked = command.object().and_then(|object| object.get("objectEncoding")?.as_number());
+        command.name == "connect" && asked.is_some_and(|encoding| encoding != 0.0)
     })
 }
 

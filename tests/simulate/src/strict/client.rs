@@ -155,7 +155,13 @@ impl StrictClient {
         for value in values {
             match (name, value) {
                 ("_result" | "_error", Value::Object(info)) | ("_result", Value::EcmaArray(info)) => {
-                    self.on_status(now, &Info::read(info));
+                    let encoding = info.get("objectEncoding").and_then(Value::as_number);
+                    let info = Info::read(info);
+                    assert!(
+                        info.code != "NetConnection.Connect.Success" || matches!(encoding, Some(0.0 | 3.0)),
+                        "L5: objectEncoding 3 was asked for, and the answer is {encoding:?}"
+                    );
+                    self.on_status(now, &info);
                 }
                 ("_result", Value::Number(stream)) if self.creating => self.on_stream(stream as u32),
                 (_, value) => panic!("{name} with {value:?}, at which the connection's flow is rejected"),
