@@ -6,6 +6,7 @@
 
 mod handshakes;
 mod startup;
+mod transcripts;
 
 use rtmfp::crypto::{KeyId, Profile, Sealing};
 use sha2::{Digest, Sha256};
