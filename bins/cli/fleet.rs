@@ -12,6 +12,8 @@ use clap::Args;
 #[cfg(test)]
 #[path = "fleet/tests.rs"]
 mod tests;
+#[path = "fleet/together.rs"]
+mod together;
 
 /// How many run loops share the work.
 #[derive(Clone, Debug, Args)]
@@ -134,7 +136,11 @@ impl FromStr for AdvertiseAddress {
             (_, Ok(address)) => (address.ip(), Some(address.port())),
             _ => return Err(FleetError::Address),
         };
-        if ip.is_unspecified() || port == Some(0) { Err(FleetError::Address) } else { Ok(Self { ip, port }) }
+        if ip.is_unspecified() || ip.is_multicast() || port == Some(0) {
+            Err(FleetError::Address)
+        } else {
+            Ok(Self { ip, port })
+        }
     }
 }
 

@@ -161,7 +161,7 @@ pub struct SelectionOptions {
     pub client_load: u64,
 
     /// A server that reports so much load, or more, gets no clients; rtmfp-relay is full at 10000
-    #[arg(long, value_name = "LOAD", default_value = "10000")]
+    #[arg(long, value_name = "LOAD", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
     pub full_load: u64,
 
     /// Of the policy round-robin: change the order of the servers so often; 0: never
@@ -258,6 +258,14 @@ impl Redirector {
         if let Some(error) = users.iter().find_map(|user| user.0.as_ref().err()) {
             return Err(format!("--user: {error}"));
         }
+        let own = |to: &&Address| self.listen.iter().any(|listen| listen.0 == to.0);
+        if let Some(Address(own)) = self.static_only.iter().chain(&self.selection.static_addresses).find(own)
+        {
+            return Err(format!(
+                "{own} is an address of this redirector: clients would come again and again"
+            ));
+        }
+        self.check_pools()?;
         if !self.selection.pools.is_empty() && users.is_empty() && users_file.is_none() {
             return Err("--pool is for servers by their users: there have to be a --user or a --users-file"
                 .to_owned());
@@ -272,6 +280,21 @@ impl Redirector {
             return Err(format!(
                 "--retransmit-limit {retransmit_limit} has to be at least --silent-after {silent_after}"
             ));
+        }
+        Ok(())
+    }
+
+    fn check_pools(&self) -> Result<(), String> {
+        let pools = &self.selection.pools;
+        for (number, pool) in pools.iter().enumerate() {
+            let is_other =
+                |other: &&PoolSpec| (&other.host, &other.application) == (&pool.host, &pool.application);
+            if let Some(other) = pools.iter().take(number).find(is_other) {
+                return Err(format!(
+                    "--pool {} and --pool {} are for the same clients",
+                    other.name, pool.name
+                ));
+            }
         }
         Ok(())
     }

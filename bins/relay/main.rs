@@ -27,6 +27,9 @@ const UDP_BUFFER: usize = 2 << 20;
 
 fn main() -> ExitCode {
     let options = Relay::parse();
+    if let Err(error) = options.check() {
+        Relay::command().error(ErrorKind::ArgumentConflict, error).exit();
+    }
     program::start_log(options.verbosity);
     program::end("rtmfp-relay", relay(options))
 }
@@ -54,14 +57,14 @@ fn relay(options: Relay) -> Result<(), String> {
     set_load(&mut config, &fleet);
     let advertise: Vec<_> = fleet.advertise.iter().map(|at| Advertise { ip: at.ip, port: at.port }).collect();
     config.registration = registration::config(registration, advertise.clone())?;
-    if registers_nothing(&config) {
-        usage("--redirector is for RTMFP clients, and no --listen is rtmfp://");
-    }
     let crypto_threads = security.crypto_threads.into();
     let host = move || Config { crypto_threads, udp_buffer: Some(UDP_BUFFER), ..Config::default() };
     let hook = SignalHook::new(&[SIGUSR1], |_, report| eprintln!("{report}"));
     let profiles = FlashProfiles::new(security)?;
     let count = workers.workers.get();
+    if workers.worker_ports.is_some() && (count < 2 || !has_rtmfp(&config)) {
+        log::warn!("--worker-ports changes nothing: it is for several workers and for --listen rtmfp://");
+    }
     let result = if count > 1 {
         let workers = workers::Plan { count, ports: workers.worker_ports, advertise };
         workers::run(config, &workers, &profiles, host, hook)?
@@ -76,11 +79,6 @@ fn relay(options: Relay) -> Result<(), String> {
     Ok(())
 }
 
-/// Ends the program because its options make no sense together.
-fn usage(message: &str) -> ! {
-    Relay::command().error(ErrorKind::ArgumentConflict, message).exit()
-}
-
 /// All that the relay's secrets come from.
 fn seed() -> Result<[u8; 32], String> {
     let mut seed = [0; 32];
@@ -88,10 +86,8 @@ fn seed() -> Result<[u8; 32], String> {
     Ok(seed)
 }
 
-/// Whether there are redirectors, but nothing that clients could be sent to.
-fn registers_nothing(config: &RelayConfig) -> bool {
-    let has_rtmfp = config.listen.iter().any(|listen| listen.protocol == Protocol::Rtmfp);
-    !config.registration.redirectors.is_empty() && !has_rtmfp
+fn has_rtmfp(config: &RelayConfig) -> bool {
+    config.listen.iter().any(|listen| listen.protocol == Protocol::Rtmfp)
 }
 
 /// What a URL says of old programs goes before what is said for all.

@@ -18,12 +18,7 @@ pub(crate) fn config(
 ) -> Result<RegistrationConfig, String> {
     let mut users = Users::new();
     let mut add = |user: User| users.insert(user.name, Secret::new(user.password.as_bytes()));
-    for user in options.redirector_users {
-        match user.0 {
-            Ok(user) => add(user),
-            Err(error) => crate::usage(&format!("--redirector-user: {error}")),
-        }
-    }
+    options.redirector_users.into_iter().filter_map(|user| user.0.ok()).for_each(&mut add);
     if let Some(file) = &options.redirector_user_file {
         read(file)?.into_iter().for_each(add);
     }

@@ -29,7 +29,7 @@ pub(crate) fn run(
 ) -> Result<Result<Report, Error>, String> {
     let _held = hold_ports(&mut config.listen)?;
     let workers = Workers::new(plan.count, config.listen.len());
-    let mut ports = Ports::new(plan, &config.listen);
+    let mut ports = Ports(plan.ports);
     let mut members = Vec::new();
     for number in 0..plan.count {
         let mut config = config.clone();
@@ -60,22 +60,10 @@ fn hold_ports(listen: &mut [Listen]) -> Result<Vec<HeldPort>, String> {
     Ok(held)
 }
 
-/// Hands out the workers' UDP ports.
+/// Hands out the workers' UDP ports, of which there are enough.
 struct Ports(Option<PortRange>);
 
 impl Ports {
-    fn new(plan: &Plan, listen: &[Listen]) -> Self {
-        let rtmfp = listen.iter().filter(|listen| listen.protocol == Protocol::Rtmfp).count();
-        let needed = plan.count * rtmfp;
-        if let Some(PortRange { first, last }) = plan.ports
-            && usize::from(last - first) + 1 < needed
-        {
-            let text = format!("--worker-ports {first}-{last}: {} workers need {needed} ports", plan.count);
-            crate::usage(&text);
-        }
-        Self(plan.ports)
-    }
-
     /// 0: any free one.
     fn next(&mut self, listen: &Listen) -> u16 {
         match &mut self.0 {

@@ -26,7 +26,7 @@ fn advertised_addresses_may_lack_the_port_and_never_name_none() {
     assert_eq!(parse("2001:db8::1"), Ok(("2001:db8::1".to_owned(), None)));
     assert_eq!(parse("[2001:db8::1]"), Ok(("2001:db8::1".to_owned(), None)));
     assert_eq!(parse("[2001:db8::1]:7"), Ok(("2001:db8::1".to_owned(), Some(7))));
-    for text in ["", "name", "0.0.0.0", "[::]:7", "192.0.2.1:0", "192.0.2.1:70000"] {
+    for text in ["", "name", "0.0.0.0", "[::]:7", "224.0.0.1", "192.0.2.1:0", "192.0.2.1:70000"] {
         assert_eq!(parse(text), Err(FleetError::Address), "{text}");
     }
 }

@@ -103,3 +103,15 @@ fn rates_are_a_second_and_at_once() {
         assert_eq!(text.parse::<RatePerSecond>(), Err(RateError), "{text}");
     }
 }
+
+#[test]
+fn pools_for_the_same_clients_and_redirects_to_itself_are_refused() {
+    let check = |more: &str| parse(&format!("--listen rtmfp://127.0.0.1:7 {more}")).unwrap().check();
+    let pools = "-n a -l u:p --pool x=h/live:u --pool y=h/live:u";
+    assert_eq!(check(pools), Err("--pool x and --pool y are for the same clients".to_owned()));
+    assert_eq!(check("-n a -l u:p --pool x=h/live:u --pool x=h/vod:u"), Ok(()));
+    for itself in ["--static-only 127.0.0.1:7", "-n a -S 192.0.2.1,127.0.0.1:7"] {
+        assert!(check(itself).unwrap_err().starts_with("127.0.0.1:7 is an address of this redirector"));
+    }
+    assert!(parse("--listen rtmfp://127.0.0.1 -n a --full-load 0").is_err());
+}
