@@ -44,7 +44,9 @@ impl Fixed {
         }
         let mut list = vec![self.addresses.clone()];
         shorten(&mut list, self.limits.room_beside(tag));
-        if endpoint.send_redirect(*via, *from, tag, &list.concat()).is_ok() {
+        let addresses = list.concat();
+        // None would mean this very redirector.
+        if !addresses.is_empty() && endpoint.send_redirect(*via, *from, tag, &addresses).is_ok() {
             self.redirects += 1;
         }
         if self.rotate && !self.addresses.is_empty() {

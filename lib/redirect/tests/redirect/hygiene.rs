@@ -10,7 +10,7 @@ use rtmfp_redirect::{
     Rate, RedirectLimits, RegistrantConfig, ServerConfig, ServerLimits, TargetState, Users,
 };
 
-use crate::world::{SECOND, TargetApp, URI, World, at, client_epd, quick, users};
+use crate::world::{RedirectorApp, SECOND, TargetApp, URI, World, at, client_epd, quick, users};
 
 fn limited(change: impl FnOnce(&mut ServerLimits)) -> ServerConfig {
     let mut config = ServerConfig::default();
@@ -19,7 +19,7 @@ fn limited(change: impl FnOnce(&mut ServerLimits)) -> ServerConfig {
 }
 
 /// Sends a redirector messages by a flow of its own, in the session that a registrant has opened.
-fn send(world: &mut World, target: HostId, messages: Vec<Vec<u8>>) {
+pub(crate) fn send(world: &mut World, target: HostId, messages: Vec<Vec<u8>>) {
     world.with(target, |_, now, endpoint| {
         let session = endpoint.open_sessions()[0];
         let metadata = bytes::Bytes::from_static(rtmfp_redirect::wire::METADATA);
@@ -119,7 +119,11 @@ fn attempts_to_authenticate_are_bounded_and_so_are_wrong_ones_from_one_network()
     }
     world.run(SECOND);
     let stats = world.server(redirector).stats();
-    assert_eq!(stats.limited_prefixes, 3, "the first two of five wait to be told");
+    assert_eq!((stats.limited_prefixes, stats.lost), (3, 0), "the first two of five wait to be told");
+    assert_eq!(world.server(redirector).target_count(), 3, "with the first one of all");
+    let mut sessions = 0;
+    world.with_server(redirector, |_, _, endpoint| sessions = endpoint.session_count());
+    assert!(sessions <= 3, "those of the other three were closed at once: {sessions}");
     world.run(3 * SECOND);
     assert_eq!(world.server(redirector).target_count(), 0);
 }
@@ -198,4 +202,38 @@ fn somebody_whose_certificate_accepts_no_uris_is_not_taken() {
     world.run(SECOND);
     let stats = world.server(redirector).stats();
     assert_eq!((stats.refused_clients, stats.clients), (1, 0));
+}
+
+#[test]
+fn events_that_nobody_polls_are_bounded() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, limited(|limits| limits.events = 2), Users::new());
+    let target = world.target(10, &[1], quick());
+    world.run(SECOND);
+    let before = world.network.peek::<Node<RedirectorApp>>(redirector).application.events.len();
+    // All of it comes in one packet, and so before the owner can poll.
+    send(&mut world, target, (0..10).map(|byte| Command::UserData(&[byte]).encode()).collect());
+    world.run(SECOND);
+    let events = world.network.peek::<Node<RedirectorApp>>(redirector).application.events.len();
+    assert_eq!(events - before, 2);
+    assert_eq!(world.server(redirector).stats().limited_user_data, 8);
+}
+
+#[test]
+fn a_registrant_that_leaves_makes_room_in_its_session_for_one_more_only() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let target = world.target(10, &[1], quick());
+    world.run(SECOND);
+    send(&mut world, target, vec![vec![0x77]]);
+    world.run(SECOND);
+    assert_eq!(world.server(redirector).target_count(), 2);
+    world.with(target, |registrant, now, endpoint| registrant.close(now, endpoint));
+    world.run(SECOND);
+    assert_eq!(world.server(redirector).target_count(), 1);
+    for _ in 0..3 {
+        send(&mut world, target, vec![vec![0x77]]);
+    }
+    world.run(SECOND);
+    assert_eq!(world.server(redirector).target_count(), 2);
 }

@@ -1,5 +1,6 @@
 //! Redirectors, those who register with them and clients, on simulated networks.
 
+mod answers;
 mod hygiene;
 mod pools;
 mod protocol;

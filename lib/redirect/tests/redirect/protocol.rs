@@ -99,7 +99,7 @@ fn one_that_wants_no_clients_says_so_instead_of_its_settings_and_one_that_is_pau
 }
 
 #[test]
-fn changes_are_told_at_once_each_with_all_settings() {
+fn changes_are_told_once_and_at_once_each_with_all_settings() {
     let mut world = World::new(1);
     let recorder = add_recorder(&mut world);
     let target = world.target(10, &[1], quick());
@@ -112,6 +112,8 @@ fn changes_are_told_at_once_each_with_all_settings() {
         registrant.set_load(now, endpoint, 7);
         registrant.set_load(now, endpoint, 7);
         registrant.set_active(now, endpoint, false);
+        registrant.set_active(now, endpoint, false);
+        registrant.set_paused(now, endpoint, false);
         registrant.set_active(now, endpoint, true);
     });
     world.run(SECOND);

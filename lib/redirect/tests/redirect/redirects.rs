@@ -313,3 +313,28 @@ fn a_client_is_sent_to_targets_with_an_address_of_its_family_while_there_are_any
     world.hello(redirector, &client_epd(URI), ([10, 9, 9, 9], 99).into());
     assert_eq!(named(&world), [21, 22, 21]);
 }
+
+#[test]
+fn turns_go_another_way_at_their_interval_and_reports_change_nothing_in_them() {
+    for shuffle_interval in [Duration::ZERO, 5 * SECOND] {
+        let mut world = World::new(1);
+        let config = ServerConfig { shuffle_interval, ..one(Policy::RoundRobin) };
+        let redirector = world.redirector(1, config, Users::new());
+        let targets: Vec<_> = (10..30).map(|last| world.target(last, &[1], quick())).collect();
+        world.run(SECOND);
+        let mut round = |world: &mut World| -> Vec<_> {
+            (0..20).flat_map(|_| chosen(world, redirector, "rtmfp://h/app")).collect()
+        };
+        // The first timeout begins the interval.
+        world.run(SECOND);
+        let first = round(&mut world);
+        world.run(2 * SECOND);
+        for (load, &target) in (1..).zip(&targets) {
+            world.with(target, |registrant, now, endpoint| registrant.set_load(now, endpoint, load));
+        }
+        world.run(Duration::from_millis(500));
+        assert_eq!(round(&mut world), first, "{shuffle_interval:?}");
+        world.run(10 * SECOND);
+        assert_eq!(round(&mut world) == first, shuffle_interval.is_zero(), "{shuffle_interval:?}");
+    }
+}

@@ -358,3 +358,275 @@ fn users_that_go_take_their_targets_with_them_and_others_stay() {
     assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
     assert!(world.server(redirector).stats().to_list().contains(&("bad_auth", 2)));
 }
+
+#[test]
+fn registrations_and_drains_are_counted_once_each_however_often_they_are_told() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let target = world.target(10, &[1], quick());
+    world.run(SECOND);
+    world.with(target, |registrant, now, endpoint| {
+        (50..53).for_each(|last| registrant.set_additional_addresses(now, endpoint, &[at(last)]));
+        registrant.set_active(now, endpoint, false);
+        registrant.set_active(now, endpoint, false);
+    });
+    world.run(SECOND);
+    let stats = world.server(redirector).stats();
+    assert_eq!((stats.registrations, stats.drained, stats.replaced), (1, 1, 0));
+}
+
+#[test]
+fn who_is_replaced_loses_his_session_but_not_one_that_is_his_successor_s_too() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let sessions = |world: &mut World| {
+        let mut count = 0;
+        world.with_server(redirector, |_, _, endpoint| count = endpoint.session_count());
+        (count, world.server(redirector).stats().replaced)
+    };
+    let old = world.target_as((10, crate::world::URI, 99), &[1], quick());
+    world.run(SECOND);
+    world.target_as((11, crate::world::URI, 99), &[1], quick());
+    world.run(SECOND);
+    assert_eq!(sessions(&mut world), (1, 1), "not of two that are alive");
+    assert_eq!(world.app(old).states().last(), Some(&RegistrantState::Disconnected));
+    // The newer one is who is meant by the fingerprint.
+    let client = world.client_of(crate::world::target_name(crate::world::URI, 99), &[1]);
+    world.run(Duration::from_millis(500));
+    assert_eq!(world.landed(client), Some(at(11)));
+    let before = sessions(&mut world).0;
+    world.with(old, |registrant, now, endpoint| registrant.close(now, endpoint));
+    let same = world.target(12, &[1], quick());
+    world.run(SECOND);
+    crate::hygiene::send(&mut world, same, vec![vec![0x05, 0x01, 0x0d]]);
+    world.run(SECOND);
+    assert_eq!(sessions(&mut world), (before + 1, 2));
+    assert_eq!(world.target_states(redirector), [TargetState::Active; 2]);
+}
+
+#[test]
+fn when_there_are_no_users_any_more_those_who_have_not_authenticated_yet_may_stay() {
+    let config = || {
+        let limits = rtmfp_redirect::ServerLimits { unauthenticated: 1, ..Default::default() };
+        ServerConfig { limits, ..ServerConfig::default() }
+    };
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, config(), users(&[("relay", "right")]));
+    // It waits with its authentication.
+    let waiting = world.target(10, &[1], quick());
+    world.network.run_for(Duration::from_millis(200));
+    world.with(waiting, |registrant, now, endpoint| registrant.close(now, endpoint));
+    world.run(3 * SECOND);
+    crate::hygiene::send(&mut world, waiting, vec![vec![0x77]]);
+    world.run(SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::New]);
+    let refused = world.target(11, &[1], RegistrantConfig { users: users(&[("relay", "no")]), ..quick() });
+    world.run(SECOND);
+    assert_eq!(world.server(redirector).stats().limited_unauthenticated, 1, "the one that waits counts");
+    world.with(refused, |registrant, now, endpoint| registrant.close(now, endpoint));
+    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
+    world.run(20 * SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::New], "nothing is late any more");
+    // It counts among the others now, and may say what it likes.
+    world.with_server(redirector, |server, now, endpoint| {
+        server.set_users(now, endpoint, users(&[("relay", "right")]));
+    });
+    world.run(SECOND);
+    assert_eq!(world.server(redirector).target_count(), 0);
+    let good = world.target(12, &[1], RegistrantConfig { users: users(&[("relay", "right")]), ..quick() });
+    world.run(SECOND);
+    assert_eq!(world.app(good).states().last(), Some(&RegistrantState::Registered));
+}
+
+#[test]
+fn who_was_refused_stays_refused_when_there_are_no_users_any_more() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), users(&[("relay", "right")]));
+    let wrong = world.target(10, &[1], RegistrantConfig { users: users(&[("relay", "no")]), ..quick() });
+    world.run(SECOND);
+    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
+    assert_eq!(world.target_states(redirector), [TargetState::Refused]);
+    world.run(2 * SECOND);
+    assert_eq!(world.app(wrong).states().last(), Some(&RegistrantState::BadAuth));
+}
+
+#[test]
+fn one_that_makes_too_many_attempts_gets_no_clients_though_one_of_them_was_good() {
+    let limits = rtmfp_redirect::ServerLimits { attempts: 2, ..Default::default() };
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig { limits, ..Default::default() }, users(&[("a", "1")]));
+    let of = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
+    world.target(10, &[1], of(&[("a", "1"), ("b", "2")]));
+    world.target(11, &[1], of(&[("a", "1"), ("b", "2"), ("c", "3")]));
+    world.run(SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::Active, TargetState::Refused]);
+    assert_eq!(world.server(redirector).stats().bad_auth, 1);
+    let told = |world: &World| {
+        let node = world.network.peek::<rtmfp::driver::Node<crate::world::RedirectorApp>>(redirector);
+        let refusals = node
+            .application
+            .events
+            .iter()
+            .filter(|event| matches!(event, ServerEvent::State { state: TargetState::Refused, .. }));
+        refusals.count()
+    };
+    assert_eq!(told(&world), 1, "it is told to the owner, too");
+}
+
+#[test]
+fn what_somebody_who_is_refused_still_sends_is_not_read() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), users(&[("a", "1")]));
+    let wrong = world.target(10, &[1], RegistrantConfig { users: users(&[("a", "wrong")]), ..quick() });
+    world.run(SECOND);
+    let bad = world.server(redirector).stats().bad_auth;
+    let id = world.app(wrong).registrant.redirectors().next().unwrap().0;
+    for _ in 0..200 {
+        world.with(wrong, |registrant, now, endpoint| {
+            let _ = registrant.send_user_data(now, endpoint, id, &[7; 400]);
+        });
+    }
+    world.run(Duration::from_millis(500));
+    let stats = world.server(redirector).stats();
+    assert_eq!((stats.limited_messages, stats.bad_auth), (0, bad));
+    assert_eq!(world.target_states(redirector), [TargetState::Refused]);
+}
+
+#[test]
+fn while_it_drains_or_is_paused_changes_of_its_settings_do_not_register_a_target() {
+    for paused in [false, true] {
+        let mut world = World::new(1);
+        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+        let target = world.target(10, &[1], quick());
+        world.with(target, |registrant, now, endpoint| match paused {
+            true => registrant.set_paused(now, endpoint, true),
+            false => registrant.set_active(now, endpoint, false),
+        });
+        world.run(SECOND);
+        let expected = if paused { TargetState::New } else { TargetState::Draining };
+        assert_eq!(world.target_states(redirector), [expected]);
+        world.with(target, |registrant, now, endpoint| {
+            registrant.set_additional_addresses(now, endpoint, &[at(50)]);
+            registrant.set_advertise_reflexive(now, endpoint, false);
+            // Said again, as it was.
+            match paused {
+                true => registrant.set_paused(now, endpoint, true),
+                false => registrant.set_active(now, endpoint, false),
+            }
+        });
+        world.run(SECOND);
+        assert_eq!(world.target_states(redirector), [expected]);
+    }
+}
+
+#[test]
+fn attempts_to_find_a_redirector_are_not_closer_than_the_least_period() {
+    let mut world = World::new(1);
+    let eager = RegistrantConfig { reconnect: Duration::ZERO, ..RegistrantConfig::default() };
+    let target = world.target(10, &[1], eager);
+    world.run(SECOND);
+    world.redirector(1, ServerConfig::default(), users(&[("a", "1")]));
+    world.run(60 * SECOND);
+    let states = world.app(target).states();
+    let refusals = states.iter().filter(|&&state| state == RegistrantState::BadAuth).count();
+    assert!((9..=12).contains(&refusals), "{states:?}");
+}
+
+#[test]
+fn a_registrant_that_was_closed_stays_so() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let target = world.target(10, &[1], quick());
+    world.run(SECOND);
+    let id = world.app(target).registrant.redirectors().next().unwrap().0;
+    world.with(target, |registrant, now, endpoint| {
+        registrant.close(now, endpoint);
+        registrant.start(now, endpoint);
+        let sent = registrant.send_user_data(now, endpoint, id, b"late");
+        assert_eq!(sent, Err(rtmfp_redirect::UserDataError::NotConnected));
+        assert_eq!(registrant.reflexive(id), None);
+        assert_eq!(registrant.poll_timeout(), None);
+    });
+    world.run(20 * SECOND);
+    assert_eq!(world.server(redirector).target_count(), 0);
+    assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Closed));
+}
+
+#[test]
+fn nothing_can_be_sent_to_a_redirector_that_is_not_there_yet() {
+    let mut world = World::new(1);
+    let target = world.target(10, &[1], quick());
+    world.run(SECOND);
+    let id = world.app(target).registrant.redirectors().next().unwrap().0;
+    world.with(target, |registrant, now, endpoint| {
+        let sent = registrant.send_user_data(now, endpoint, id, b"early");
+        assert_eq!(sent, Err(rtmfp_redirect::UserDataError::NotConnected));
+        registrant.set_active(now, endpoint, false);
+    });
+    // What it was told meanwhile comes once.
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    world.run(12 * SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::Draining]);
+    let stats = world.server(redirector).stats();
+    assert_eq!((stats.clients, stats.drained), (1, 1));
+    let states = world.app(target).states();
+    assert!(
+        !states.contains(&RegistrantState::Duplicate),
+        "of the attempts that failed nothing is left: {states:?}"
+    );
+}
+
+#[test]
+fn a_registrant_that_can_not_tell_its_changes_begins_anew() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let target = world.target(10, &[1], quick());
+    world.run(SECOND);
+    world.network.partition(redirector, target);
+    for round in 0..3000u16 {
+        world.with(target, |registrant, now, endpoint| {
+            registrant.set_additional_addresses(
+                now,
+                endpoint,
+                &[(crate::world::ip(50), round + 1).into(); 200],
+            );
+        });
+    }
+    assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Disconnected));
+    world.network.heal(redirector, target);
+    world.run(20 * SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::Active]);
+    assert_eq!(world.targets(redirector)[0].1.settings.addresses[0].addr.port(), 3000);
+}
+
+#[test]
+fn those_who_have_authenticated_do_not_count_among_those_who_have_not() {
+    let limits = rtmfp_redirect::ServerLimits { unauthenticated: 1, ..Default::default() };
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig { limits, ..Default::default() }, users(&[("a", "1")]));
+    for last in 10..14 {
+        world.target(last, &[1], RegistrantConfig { users: users(&[("a", "1")]), ..quick() });
+        world.run(SECOND);
+    }
+    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
+}
+
+#[test]
+fn idle_targets_are_not_taken_for_silent_and_one_that_left_is_in_no_pool() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    assert_eq!(world.server(redirector).poll_timeout(), None, "there is nobody to look after");
+    let targets = [10, 11].map(|last| world.target(last, &[1], RegistrantConfig::default()));
+    world.run(120 * SECOND);
+    assert_eq!(world.server(redirector).stats().silenced, 0);
+    assert_eq!(world.server(redirector).pools().collect::<Vec<_>>(), [("", 2)]);
+    world.network.partition(redirector, targets[0]);
+    world.run(9 * SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::Silent, TargetState::Active]);
+    assert_eq!(world.server(redirector).pools().collect::<Vec<_>>(), [("", 1)]);
+    world.with(targets[1], |registrant, now, endpoint| registrant.close(now, endpoint));
+    world.run(SECOND);
+    assert_eq!(world.server(redirector).pools().collect::<Vec<_>>(), [("", 0)]);
+    world.run(10 * SECOND);
+    assert_eq!(world.server(redirector).poll_timeout(), None);
+}
