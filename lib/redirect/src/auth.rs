@@ -119,4 +119,19 @@ mod tests {
         assert!(users.agree_on(&changed, b"other") && !users.agree_on(&changed, b"relay"));
         assert!(!users.agree_on(&users, b"nobody"));
     }
+    #[test]
+    fn without_a_nonce_nothing_is_proved_and_no_proof_is_good() {
+        let profile = rtmfp_plain::PlainProfile::new("a");
+        let users: Users = [("relay", "geheim")].into_iter().collect();
+        let [none, some] = [Vec::new(), vec![7; 16]].map(|nonce: Vec<u8>| KeyInfo {
+            near_nonce: Zeroizing::new(nonce.clone()),
+            far_nonce: Zeroizing::new(nonce),
+            ..KeyInfo::default()
+        });
+        assert!(users.prove_to_far(&profile, &none).is_empty());
+        let proof = users.prove_to_far(&profile, &some)[0].1;
+        assert_eq!(users.check_far(&profile, &some, b"relay", &proof), Some(true));
+        let proof = profile.keyed_hash(b"geheim", &[b""]);
+        assert_eq!(users.check_far(&profile, &none, b"relay", &proof), Some(false));
+    }
 }

@@ -191,6 +191,24 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_hash_sign_is_no_part_of_the_application_or_of_a_parameter() {
+        let read = |uri: &str| {
+            let epd = Epd::uri(uri).encode();
+            let wanted = Wanted::parse(&epd).unwrap();
+            (wanted.application.to_vec(), wanted.parameter(b"key").map(<[u8]>::to_vec))
+        };
+        assert_eq!(read("rtmfp://h/app#f"), (b"app".to_vec(), None));
+        assert_eq!(read("rtmfp://h/app?key=7#f"), (b"app".to_vec(), Some(b"7".to_vec())));
+        assert_eq!(read("rtmfp://h/app#f?key=7"), (b"app".to_vec(), None));
+    }
+
+    #[test]
+    fn a_fingerprint_alone_asks_for_a_target() {
+        let epd = Epd::fingerprint(&rtmfp_flash::Fingerprint([7; 32])).encode();
+        assert_eq!(Wanted::parse(&epd).unwrap().fingerprint, Some(&[7; 32][..]));
+    }
+
+    #[test]
     fn a_discriminator_with_nothing_but_a_host_name_asks_for_no_target() {
         assert_eq!(Wanted::parse(&Epd::hostname("red").encode()), None);
         assert_eq!(Wanted::parse(&[5, 1]), None);
@@ -223,5 +241,28 @@ mod tests {
             [of(&["a"]), of(&["b", "c"]), of(&["d"]), of(&[])],
             [vec![1, 3], vec![2, 3], vec![0], vec![0]]
         );
+    }
+    #[test]
+    fn hosts_are_compared_without_regard_to_capitals_and_of_equal_pools_the_first_is_found() {
+        let pools = Pools::new(&[
+            pool("Live.Example", "a", &["u", "w"]),
+            pool("live.example", "/a/", &["u"]),
+            pool("", "b", &["u", "w"]),
+        ]);
+        let find = |uri: &str| pools.find(&Wanted::parse(&Epd::uri(uri).encode()).unwrap());
+        assert_eq!([find("rtmfp://live.example/a"), find("rtmfp://LIVE.EXAMPLE/a/x")], [1, 1]);
+        let users = ["w", "u"].into_iter().map(str::as_bytes);
+        assert_eq!(pools.of_users(users), [1, 2, 3], "each once, in their order");
+    }
+
+    #[test]
+    fn so_many_segments_of_an_application_are_looked_at_and_no_more() {
+        let path = |segments: usize| vec!["x"; segments].join("/");
+        let found = |segments: usize, asked: usize| {
+            let pools = Pools::new(&[pool("", &path(segments), &[])]);
+            pools.find(&Wanted::parse(&Epd::uri(&path(asked)).encode()).unwrap()) == 1
+        };
+        assert!(found(MAX_SEGMENTS, MAX_SEGMENTS) && found(MAX_SEGMENTS, 40) && found(3, 40));
+        assert!(!found(MAX_SEGMENTS + 1, MAX_SEGMENTS + 1) && !found(MAX_SEGMENTS + 1, 40));
     }
 }

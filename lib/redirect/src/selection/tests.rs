@@ -86,6 +86,140 @@ fn by_least_load_what_was_handed_out_is_forgotten_by_and_by() {
     );
 }
 
+/// Whom of two targets with these loads the next client is sent to, after one of them was handed so many.
+fn next_of_two(config: &SelectionConfig, loads: [u64; 2], handed: u32, together: usize) -> u32 {
+    let mut selection = Selection::new(config, [7; 32]);
+    selection.insert(0, b"", loads[0]);
+    (0..handed).for_each(|_| drop(selection.choose(Time::from_secs(1), together, &[])));
+    selection.insert(1, b"", loads[1]);
+    selection.choose(Time::from_secs(1), 1, &[])[0]
+}
+
+#[test]
+fn by_least_load_a_client_that_was_handed_out_counts_what_is_configured_in_the_unit_of_reports() {
+    let counts = |client_load| SelectionConfig { client_load, ..config(Policy::LeastLoad) };
+    for client_load in [1, 7, 100] {
+        let weight = 10 * client_load;
+        assert_eq!(next_of_two(&counts(client_load), [5, weight + 4], 10, 1), 1, "{client_load}");
+        assert_eq!(next_of_two(&counts(client_load), [5, weight + 6], 10, 1), 0, "{client_load}");
+    }
+    assert_eq!(next_of_two(&counts(0), [5, 6], 10, 1), 0, "nothing");
+}
+
+#[test]
+fn by_least_load_a_client_who_may_choose_counts_only_in_part_at_each() {
+    let mut selection = selection(Policy::LeastLoad, 2);
+    (0..10).for_each(|_| drop(selection.choose(Time::from_secs(1), 2, &[])));
+    // Each was handed ten halves.
+    selection.insert(2, b"", 4);
+    selection.remove(1);
+    assert_eq!(selection.choose(Time::from_secs(1), 1, &[]), [2]);
+    selection.insert(2, b"", 6);
+    assert_eq!(selection.choose(Time::from_secs(1), 1, &[]), [0]);
+}
+
+#[test]
+fn by_least_load_a_report_says_what_was_handed_out_too() {
+    let mut selection = selection(Policy::LeastLoad, 1);
+    (0..50).for_each(|_| drop(selection.choose(Time::from_secs(1), 1, &[])));
+    selection.report(0, 3);
+    selection.insert(1, b"", 10);
+    assert_eq!(selection.choose(Time::from_secs(1), 1, &[]), [0]);
+}
+
+#[test]
+fn by_least_load_what_was_handed_out_counts_half_after_each_half_life_and_not_before() {
+    let begun = Time::from_secs(100);
+    for (later, expected) in [(0, 40), (29, 40), (30, 20), (59, 20), (60, 10), (90, 5), (10_000, 0)] {
+        // The load of another one tells how much it is.
+        let first_is_chosen = |load| {
+            let mut selection = selection(Policy::LeastLoad, 1);
+            (0..40).for_each(|_| drop(selection.choose(begun, 1, &[])));
+            selection.insert(1, b"", load);
+            // To be looked at in between changes nothing, if that is not chosen.
+            selection.choose(begun + Duration::from_secs(later), 1, &[]) == [0]
+        };
+        assert!(first_is_chosen(expected + 1), "after {later} s it counts {expected}");
+        assert!(expected == 0 || !first_is_chosen(expected - 1), "after {later} s it counts {expected}");
+    }
+}
+
+#[test]
+fn by_least_load_what_is_forgotten_is_not_forgotten_twice() {
+    let mut selection = selection(Policy::LeastLoad, 1);
+    (0..40).for_each(|_| drop(selection.choose(Time::from_secs(100), 1, &[])));
+    selection.insert(1, b"", 0);
+    // It is looked at every second, and not chosen: the other one reports that it has nothing to do.
+    for second in 130..150 {
+        selection.report(1, 0);
+        assert_eq!(selection.choose(Time::from_secs(second), 1, &[]), [1]);
+    }
+    selection.insert(1, b"", 19);
+    assert_eq!(selection.choose(Time::from_secs(150), 1, &[]), [1], "20 are left of 40");
+}
+
+#[test]
+fn a_target_that_is_inserted_again_is_there_once() {
+    for policy in POLICIES {
+        let mut selection = selection(policy, 3);
+        selection.insert(1, &name(1), 5);
+        assert_eq!(selection.len(), 3, "{policy:?}");
+        let mut chosen = selection.choose(Time::ZERO, 9, b"k");
+        chosen.sort_unstable();
+        assert_eq!(chosen, [0, 1, 2], "{policy:?}");
+        selection.remove(1);
+        assert_eq!(selection.len(), 2, "{policy:?}");
+        assert!(!selection.choose(Time::ZERO, 9, b"k").contains(&1), "{policy:?}");
+    }
+}
+
+#[test]
+fn by_weight_a_target_keeps_its_weight_when_others_are_removed_or_chosen() {
+    let mut selection = selection(Policy::Weighted, 3);
+    [(0, 0), (1, 9_999), (2, 99)].into_iter().for_each(|(target, load)| selection.report(target, load));
+    // The last one takes the place of the one that goes.
+    selection.remove(0);
+    let mut handed = [0; 3];
+    for _ in 0..10_000 {
+        assert_eq!(selection.choose(Time::ZERO, 2, &[]), [2, 1], "both, the less loaded one first");
+        handed[selection.choose(Time::ZERO, 1, &[])[0] as usize] += 1;
+    }
+    assert!(handed[0] == 0 && (20..300).contains(&handed[1]), "{handed:?}");
+}
+
+#[test]
+fn by_weight_even_targets_with_the_highest_load_are_chosen() {
+    let mut selection = selection(Policy::Weighted, 2);
+    (0..2).for_each(|target| selection.report(target, u64::MAX));
+    let mut chosen: Vec<u32> = (0..100).map(|_| selection.choose(Time::ZERO, 1, &[])[0]).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    assert_eq!(chosen, [0, 1]);
+}
+
+#[test]
+fn by_hash_those_chosen_together_are_named_in_the_order_of_their_last_loads() {
+    let mut selection = selection(Policy::Hash, 3);
+    [(0, 5), (1, 1), (2, 3)].into_iter().for_each(|(target, load)| selection.report(target, load));
+    assert_eq!(selection.choose(Time::ZERO, 3, b"k"), [1, 2, 0]);
+}
+
+#[test]
+fn by_hash_of_two_targets_with_one_name_the_first_has_the_keys_and_its_going_leaves_the_other() {
+    let mut selection = selection(Policy::Hash, 0);
+    (0..2).for_each(|target| selection.insert(target, b"same", 0));
+    assert_eq!(selection.choose(Time::ZERO, 1, b"k"), [0]);
+    selection.remove(1);
+    assert_eq!(selection.choose(Time::ZERO, 1, b"k"), [0], "the points are those of the first");
+}
+
+#[test]
+fn by_hash_a_target_has_one_point_at_least() {
+    let mut selection = Selection::new(&SelectionConfig { ring_points: 0, ..config(Policy::Hash) }, [7; 32]);
+    selection.insert(4, b"name", 0);
+    assert_eq!(selection.choose(Time::ZERO, 1, b"k"), [4]);
+}
+
 #[test]
 fn by_weight_twice_the_load_means_half_the_clients() {
     let mut selection = selection(Policy::Weighted, 3);

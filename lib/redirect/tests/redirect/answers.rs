@@ -134,7 +134,9 @@ fn by_hash_of_the_whole_uri_clients_of_one_application_are_spread() {
     let selection = SelectionConfig { policy: Policy::Hash, ..SelectionConfig::default() };
     let config = ServerConfig { selection, key: HashKey::Uri, ..ServerConfig::default() };
     let redirector = world.redirector(1, config, Users::new());
-    (10..18).for_each(|last| drop(world.target(last, &[1], quick())));
+    for last in 10..18 {
+        world.target(last, &[1], quick());
+    }
     world.run(SECOND);
     let mut used: Vec<_> = (0..40)
         .map(|room| {

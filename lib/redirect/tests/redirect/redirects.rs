@@ -322,7 +322,7 @@ fn turns_go_another_way_at_their_interval_and_reports_change_nothing_in_them() {
         let redirector = world.redirector(1, config, Users::new());
         let targets: Vec<_> = (10..30).map(|last| world.target(last, &[1], quick())).collect();
         world.run(SECOND);
-        let mut round = |world: &mut World| -> Vec<_> {
+        let round = |world: &mut World| -> Vec<_> {
             (0..20).flat_map(|_| chosen(world, redirector, "rtmfp://h/app")).collect()
         };
         // The first timeout begins the interval.
