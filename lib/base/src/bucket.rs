@@ -59,4 +59,12 @@ mod tests {
         assert!(!bucket.is_full(now));
         assert!(bucket.is_full(now + core::time::Duration::from_secs(1)));
     }
+    #[test]
+    fn a_clock_that_goes_back_brings_nothing() {
+        let mut bucket = TokenBucket::new(1, 1);
+        let late = Time::from_secs(10);
+        assert!(bucket.take(late, 1));
+        assert!(!bucket.take(Time::from_secs(5), 1) && !bucket.take(late, 1));
+        assert!(bucket.take(Time::from_secs(11), 1));
+    }
 }

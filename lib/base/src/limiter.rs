@@ -104,4 +104,27 @@ mod tests {
         assert_eq!(limiter.prefixes.len(), 100);
         assert!(limiter.take(now + Duration::from_secs(60), IpAddr::from([200, 0, 0, 1])));
     }
+    #[test]
+    fn a_prefix_is_a_24_of_ipv4_however_it_is_written_and_a_56_of_ipv6() {
+        let prefix = |text: &str| Prefix::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(prefix("192.0.2.1"), prefix("192.0.2.255"));
+        assert_eq!(prefix("192.0.2.1"), prefix("::ffff:192.0.2.9"));
+        assert_ne!(prefix("192.0.2.1"), prefix("192.0.3.1"));
+        assert_eq!(prefix("2001:db8:0:ff00::1"), prefix("2001:db8:0:ffff:1::"));
+        assert_ne!(prefix("2001:db8:0:ff00::1"), prefix("2001:db8:0:fe00::1"));
+        // The same bits in the other family.
+        assert_ne!(prefix("192.0.2.1"), prefix("0:0:c0:2::"));
+        assert_ne!(prefix("192.0.2.1"), prefix("0:c0:0:200::"));
+    }
+
+    #[test]
+    fn prefixes_that_have_rested_make_room_and_others_stay_as_they_are() {
+        let mut limiter = Limiter::new((1000, 100), (2, 1), 2);
+        let mut now = Time::from_secs(1);
+        let mut take = |now, net: u8| limiter.take(now, [192, 0, net, 1].into());
+        assert_eq!([1, 2, 2, 3, 4, 5].map(|net| take(now, net)), [true, true, true, true, true, false]);
+        // The first one is full again, the second one is not.
+        now += Duration::from_secs(1);
+        assert_eq!([3, 3, 3, 2, 2].map(|net| take(now, net)), [true, true, false, true, false]);
+    }
 }

@@ -76,4 +76,13 @@ mod tests {
         [a, b, c].into_iter().for_each(|ip| one.leave(ip));
         assert!(one.lock().by_address.is_empty() && one.lock().clients == 0);
     }
+    #[test]
+    fn numbers_begin_anew_before_they_could_be_taken_for_negative_ones() {
+        let admission = Admission::default();
+        admission.lock().last = i32::MAX as u32 - 1;
+        assert_eq!(
+            [admission.renumber(), admission.renumber(), admission.renumber()],
+            [i32::MAX as u32, 0, 1]
+        );
+    }
 }

@@ -185,4 +185,27 @@ mod tests {
         assert!(meter.measure(Time::ZERO, 1000, 0).is_full);
         assert!(Meter::new(LoadConfig::default(), 0).measure(Time::ZERO, 1, 0).is_full);
     }
+    #[test]
+    fn averages_follow_a_change_by_a_quarter_each_time_whatever_the_interval_is() {
+        let at = Time::from_secs;
+        let mut meter = meter(LoadConfig { max_latency: Duration::from_millis(4), ..LoadConfig::default() });
+        let mut bitrate = |now, bytes| meter.measure(now, 0, bytes).bitrate;
+        assert_eq!(bitrate(at(1), 5_000_000), 0, "what was before is not known");
+        assert_eq!(bitrate(at(2), 5_125_000), 250_000);
+        assert_eq!(bitrate(at(4), 5_625_000), 687_500, "two megabits in each of two seconds");
+        assert_eq!(bitrate(at(5), 0), 515_625, "fewer bytes are none");
+        assert_eq!(bitrate(at(5), 0), 386_718, "nor does it matter when no time has passed");
+        meter.latency(Duration::from_millis(8));
+        assert_eq!(meter.measure(at(6), 0, 0).level, 0, "2 ms by now");
+        meter.latency(Duration::from_millis(8));
+        assert_eq!(meter.measure(at(7), 0, 0).level, 7500, "3.5 ms by now");
+    }
+
+    #[test]
+    fn a_limit_of_no_bits_is_one_that_nothing_carried_does_not_reach() {
+        let mut meter = meter(LoadConfig { max_bitrate: Some(0), ..LoadConfig::default() });
+        assert_eq!(meter.measure(Time::from_secs(1), 0, 0).level, 0);
+        meter.measure(Time::from_secs(2), 0, 0);
+        assert!(meter.measure(Time::from_secs(3), 0, 1000).is_full);
+    }
 }

@@ -183,4 +183,15 @@ mod tests {
         assert!(workers.are_ready());
         assert_eq!(workers.port(1, 0), Some(1935));
     }
+    #[test]
+    fn what_a_worker_carries_is_known_as_long_as_it_is_heard() {
+        let workers = Workers::new(1, 2);
+        let (worker, now) = (workers.worker(0), Time::from_secs(10));
+        worker.set_clients(7);
+        worker.set_load(now, &Load { bitrate: 9000, ..Load::default() });
+        let last = now + SILENT_AFTER - Duration::from_micros(1);
+        assert_eq!(workers.figures(last), [Some(Figures { clients: 7, bitrate: 9000 })]);
+        worker.set_port(0, 1935);
+        assert_eq!([0, 1, 2].map(|listener| workers.port(0, listener)), [Some(1935), None, None]);
+    }
 }

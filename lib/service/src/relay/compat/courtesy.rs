@@ -300,4 +300,24 @@ mod tests {
         let many: Vec<_> = (1..=9).map(|number| call("FCPublish", f64::from(number))).collect();
         assert_eq!(noted(&many).calls.len(), 4);
     }
+    #[test]
+    fn of_too_many_commands_the_oldest_is_forgotten() {
+        let commands: Vec<TcMessage> = (2..8).map(|number| call("FCSubscribe", f64::from(number))).collect();
+        let mut courtesies = noted(&commands);
+        let answered: Vec<f64> = core::iter::from_fn(|| courtesies.overdue(Time::from_secs(2)))
+            .map(|answers| names(answers)[0].1)
+            .collect();
+        assert_eq!(answered, [4.0, 5.0, 6.0, 7.0]);
+    }
+
+    #[test]
+    fn only_commands_are_looked_at() {
+        let mut courtesies = noted(&[call("FCPublish", 3.0)]);
+        let error = command::error(3.0, &Info::error("NetConnection.Call.Failed", "")).message(0);
+        let data = TcMessage { kind: kind::DATA, ..error.clone() };
+        assert_eq!(courtesies.look(&data), Verdict::Pass);
+        assert!(matches!(courtesies.look(&error), Verdict::Replace(_)));
+        let mut none = noted(&[TcMessage { kind: kind::DATA, ..call("FCPublish", 3.0) }]);
+        assert_eq!(none.look(&error), Verdict::Pass);
+    }
 }
