@@ -3,4 +3,5 @@
 mod balance;
 mod fixed;
 mod flood;
+mod status;
 mod world;

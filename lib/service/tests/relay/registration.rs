@@ -5,7 +5,10 @@ use std::time::Duration;
 use rtmfp_netsim::{HostId, LinkConfig, Network};
 use rtmfp_plain::PlainProfile;
 use rtmfp_redirect::{ServerConfig, TargetState, Users};
-use rtmfp_service::{Redirector, RedirectorConfig, RedirectorMode, RegistrationConfig, Relay, RelayConfig};
+use rtmfp_service::{
+    Advertise, Redirector, RedirectorConfig, RedirectorMode, RegistrationConfig, Relay, RelayConfig,
+    WorkerConfig, Workers,
+};
 
 use crate::clip::Clip;
 use crate::encoder::{Client, End, TAIL, Task};
@@ -177,4 +180,25 @@ fn a_redirector_that_leaves_keying_unanswered_is_no_client_that_was_refused() {
     world.network.unblock(world.redirector, world.relay);
     world.network.run_for(Duration::from_secs(40));
     assert_eq!(world.states(), [TargetState::Active]);
+}
+
+#[test]
+fn a_relay_is_found_where_it_is_advertised_a_worker_at_its_own_port_and_nowhere_else_if_so_wanted() {
+    let advertised = |hide_reflexive| {
+        let world = World::new("right", |config| {
+            let ip = "192.0.2.1".parse().unwrap();
+            let advertise = [None, Some(9000)].map(|port| Advertise { ip, port });
+            config.registration.advertise = advertise.to_vec();
+            config.registration.hide_reflexive = hide_reflexive;
+            let worker = Workers::new(2, 1).worker(1);
+            config.worker = Some(WorkerConfig { worker, ports: vec![4000] });
+        });
+        let redirector: &Redirector = world.network.peek(world.redirector);
+        let settings = redirector.server().unwrap().targets().next().expect("the relay").1.settings;
+        let addresses: Vec<_> = settings.addresses.iter().map(|address| address.addr.to_string()).collect();
+        (settings.reflexive, addresses.join(" "))
+    };
+    let addresses = "192.0.2.1:4000 192.0.2.1:9001".to_owned();
+    assert_eq!(advertised(false), (true, addresses.clone()));
+    assert_eq!(advertised(true), (false, addresses));
 }
