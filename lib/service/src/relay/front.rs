@@ -439,7 +439,7 @@ mod tests {
         let (mut front, workers) = front(&rtmfp(HERE), Vec::new());
         begin(&mut front, &workers);
         front.on_udp_ready(InterfaceId(0), Ok((HERE, 1935).into()));
-        let mut hello = |front: &mut Front, now| {
+        let hello = |front: &mut Front, now| {
             front.on_hello(now, (HERE, 9).into(), b"tag", Some(InterfaceId(0).into()));
         };
         (0..6).for_each(|_| hello(&mut front, SOME));
