@@ -270,6 +270,25 @@ fn who_does_not_know_the_password_gets_no_clients_and_a_new_users_file_changes_w
     assert!(redirector.redirects_to(&other) >= 1);
 }
 
+#[test]
+fn a_relay_whose_password_was_wrong_registers_once_its_file_is_right_and_read_again() {
+    let scratch = Scratch::new();
+    let (file, name) = (scratch.path("user"), scratch.path("user").display().to_string());
+    fs::write(&file, "relay:sword\n").unwrap();
+    let redirector = Redirector::start(&["-n", "lb", "-l", "relay:word", "-D", "0"]);
+    let at = format!("lb@{}", redirector.address);
+    let options = ["-L", &at, "--redirector-user-file", &name, "--workers", "2"];
+    let relay = Relay::start("rtmfp", "rtmp://127.0.0.1:1", &options);
+    relay.process.wait_line("refuses the name or password");
+    fs::write(&file, "relay\n").unwrap();
+    relay.process.signal(Signal::SIGHUP);
+    relay.process.wait_line("the users stay as they were: --redirector-user-file ");
+    fs::write(&file, "relay:word\n").unwrap();
+    relay.process.signal(Signal::SIGHUP);
+    relay.process.wait_line("users read again from ");
+    redirector.wait_status("2 targets, 2 of them active");
+}
+
 /// The packet of a hello from a client.
 fn hello(profile: &mut FlashProfile, tag: &[u8]) -> Vec<u8> {
     let epd = Epd::uri("rtmfp://live.example/app").encode();

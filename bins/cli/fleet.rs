@@ -231,7 +231,7 @@ pub struct RegistrationOptions {
     )]
     pub redirector_users: Vec<UserArgument>,
 
-    /// Read names and passwords from this file, a NAME:PASSWORD in each line; empty lines and those that begin with # don't count
+    /// Read names and passwords from this file, a NAME:PASSWORD in each line; empty lines and those that begin with # don't count; at SIGHUP again
     #[arg(long, value_name = "FILE", env = "RTMFP_RELAY_REDIRECTOR_USER_FILE")]
     pub redirector_user_file: Option<PathBuf>,
 

@@ -6,6 +6,7 @@ mod program;
 #[path = "../randomness.rs"]
 mod randomness;
 mod settings;
+#[path = "../users.rs"]
 mod users;
 
 use std::process::ExitCode;
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
 }
 
 fn redirector(options: Redirector) -> Result<(), String> {
-    let users = UserList::new(&options.access);
+    let users =
+        UserList::new(options.access.users.clone(), options.access.users_file.clone(), "--users-file");
     let mode = match options.fixed() {
         Some(addresses) => RedirectorMode::Fixed {
             addresses,
@@ -78,7 +80,7 @@ fn profile(hostname: Option<String>, groups: Vec<Group>) -> Result<Box<dyn Profi
 fn hook(users: UserList) -> ServiceHook {
     let call = move |signal, service: &mut rtmfp_service::Redirector, now: Time, report: &Report| {
         if signal == SIGHUP {
-            users.read_again(now, service);
+            users.read_again(|users| service.set_users(now, users));
         } else {
             eprint!("{}", service.status(now));
             eprintln!("{}", report.stats);

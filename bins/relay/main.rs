@@ -8,6 +8,8 @@ mod program;
 #[path = "../randomness.rs"]
 mod randomness;
 mod registration;
+#[path = "../users.rs"]
+mod users;
 mod workers;
 
 use std::process::ExitCode;
@@ -16,10 +18,11 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use rtmfp_cli::{FleetOptions, Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
-use rtmfp_runtime::{Config, SIGUSR1, SignalHook, run};
-use rtmfp_service::{Advertise, Destination, Listen, LoadWeights, Protocol, RelayConfig};
+use rtmfp_runtime::{Config, SIGHUP, SIGUSR1, SignalHook, run};
+use rtmfp_service::{Advertise, Credentials, Destination, Listen, LoadWeights, Protocol, RelayConfig};
 
 use self::profiles::FlashProfiles;
+use self::users::UserList;
 
 /// Bytes of kernel buffer for each UDP socket and direction, as far as the system allows: a key frame of each of many
 /// clients may arrive while the program is not running.
@@ -56,10 +59,12 @@ fn relay(options: Relay) -> Result<(), String> {
     set_limits(&mut config, limits);
     set_load(&mut config, &fleet);
     let advertise: Vec<_> = fleet.advertise.iter().map(|at| Advertise { ip: at.ip, port: at.port }).collect();
-    config.registration = registration::config(registration, advertise.clone())?;
+    let has_file = registration.redirector_user_file.is_some();
+    let (registration, users) = registration::config(registration, advertise.clone())?;
+    config.registration = registration;
     let crypto_threads = security.crypto_threads.into();
     let host = move || Config { crypto_threads, udp_buffer: Some(UDP_BUFFER), ..Config::default() };
-    let hook = SignalHook::new(&[SIGUSR1], |_, report| eprintln!("{report}"));
+    let hook = hook(has_file.then_some(users), config.registration.credentials.clone());
     let profiles = FlashProfiles::new(security)?;
     let count = workers.workers.get();
     if workers.worker_ports.is_some() && (count < 2 || !has_rtmfp(&config)) {
@@ -77,6 +82,16 @@ fn relay(options: Relay) -> Result<(), String> {
         eprintln!("{report}");
     }
     Ok(())
+}
+
+/// What signals do. Without users of a file to be read again SIGHUP ends the relay, as the system has it: its terminal has
+/// gone.
+fn hook(users: Option<UserList>, credentials: Credentials) -> SignalHook {
+    let signals: &[_] = if users.is_some() { &[SIGUSR1, SIGHUP] } else { &[SIGUSR1] };
+    SignalHook::new(signals, move |signal, report| match &users {
+        Some(users) if signal == SIGHUP => users.read_again(|users| credentials.replace(users)),
+        _ => eprintln!("{report}"),
+    })
 }
 
 /// All that the relay's secrets come from.

@@ -8,6 +8,6 @@ pub mod tools;
 
 pub use redirector::{Redirector, RedirectorConfig, RedirectorMode};
 pub use relay::{
-    Advertise, Destination, Front, Listen, LoadConfig, LoadWeights, Profiles, Protocol, RegistrationConfig,
-    Relay, RelayConfig, RelayTimeouts, WorkerConfig, Workers,
+    Advertise, Credentials, Destination, Front, Listen, LoadConfig, LoadWeights, Profiles, Protocol,
+    RegistrationConfig, Relay, RelayConfig, RelayTimeouts, WorkerConfig, Workers,
 };

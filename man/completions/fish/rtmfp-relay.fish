@@ -20,7 +20,7 @@ complete -c rtmfp-relay -l workers -d 'Run so many independent workers, each on 
 complete -c rtmfp-relay -l worker-ports -d 'The UDP ports of the workers, one for each worker and RTMFP address of --listen; any free ones if not given' -r
 complete -c rtmfp-relay -s L -l redirector -d 'Register with this redirector, which then sends clients here; may be given several times' -r
 complete -c rtmfp-relay -s l -l redirector-user -d 'Authenticate with redirectors by this name and password; may be given several times' -r
-complete -c rtmfp-relay -l redirector-user-file -d 'Read names and passwords from this file, a NAME:PASSWORD in each line; empty lines and those that begin with # don\'t count' -r -F
+complete -c rtmfp-relay -l redirector-user-file -d 'Read names and passwords from this file, a NAME:PASSWORD in each line; empty lines and those that begin with # don\'t count; at SIGHUP again' -r -F
 complete -c rtmfp-relay -s d -l advertise -d 'Where clients find this relay from elsewhere, if not only where redirectors see it: IP or IP:PORT; may be given several times' -r
 complete -c rtmfp-relay -l max-connections -d 'What counts as full load: so many clients; --max-clients if not given' -r
 complete -c rtmfp-relay -l max-bitrate -d 'What counts as full load: so many bits per second of messages from and to clients (K, M and G: thousands, millions, milliards); nothing is slowed down by it' -r

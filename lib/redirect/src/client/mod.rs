@@ -16,6 +16,7 @@ pub use config::{
     Redirector, RedirectorId, RegistrantConfig, RegistrantEvent, RegistrantState, UserDataError,
 };
 
+use crate::auth::Users;
 use crate::wire::{self, Command, Settings};
 
 /// Events that wait to be polled; what redirectors send beyond that is dropped.
@@ -129,6 +130,11 @@ impl Registrant {
     /// Where a redirector sees this end, as long as it is connected and has said so.
     pub fn reflexive(&self, redirector: RedirectorId) -> Option<Address> {
         self.peers.get(redirector.0)?.reflexive
+    }
+
+    /// Changes by which names and passwords it authenticates, from the next attempt on. Registrations that stand stay.
+    pub fn set_users(&mut self, users: Users) {
+        self.config.users = users;
     }
 
     /// Begins, once the endpoint has an interface.

@@ -1,7 +1,9 @@
 //! Registering with redirectors, which then send clients here.
 
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use log::{debug, info, warn};
 use rtmfp::Event;
@@ -31,17 +33,53 @@ pub struct RegistrationConfig {
     /// The redirectors: their names, and addresses of each.
     pub redirectors: Vec<(String, Vec<SocketAddr>)>,
     /// By which names and passwords the relay authenticates with all of them.
-    pub users: Users,
+    pub credentials: Credentials,
     /// Where else clients find it than where redirectors see it.
     pub advertise: Vec<Advertise>,
     /// Only there.
     pub hide_reflexive: bool,
 }
 
+/// Names and passwords that may change while relays run. A clone is the same thing, for another thread perhaps: the workers of
+/// a relay have one together.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials(Arc<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    users: Mutex<Users>,
+    /// How often they were changed.
+    changes: AtomicU64,
+}
+
+impl From<Users> for Credentials {
+    fn from(users: Users) -> Self {
+        Self(Arc::new(Held { users: users.into(), changes: AtomicU64::new(0) }))
+    }
+}
+
+impl Credentials {
+    /// Changes them. They are used in the next attempt to register; registrations that stand stay.
+    pub fn replace(&self, users: Users) {
+        *self.0.users.lock().unwrap_or_else(PoisonError::into_inner) = users;
+        self.0.changes.fetch_add(1, Ordering::Release);
+    }
+
+    fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::Acquire)
+    }
+
+    fn users(&self) -> Users {
+        self.0.users.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The registrations of all listeners.
 #[derive(Debug)]
 pub(super) struct Registrations {
     config: RegistrationConfig,
+    /// Which change of the credentials the registrants know.
+    known_change: u64,
     /// The number of this worker, from 0.
     worker: usize,
     all: Vec<Registration>,
@@ -68,7 +106,9 @@ struct Known {
 impl Registrations {
     pub(super) fn new(config: &RelayConfig) -> Self {
         let worker = config.worker.as_ref().map_or(0, |own| own.worker.number());
-        Self { config: config.registration.clone(), worker, all: Vec::new(), is_draining: false }
+        let config = config.registration.clone();
+        let known_change = config.credentials.changes();
+        Self { config, known_change, worker, all: Vec::new(), is_draining: false }
     }
 
     /// An RTMFP listener is open there: it registers.
@@ -84,7 +124,7 @@ impl Registrations {
             return;
         }
         let config = RegistrantConfig {
-            users: self.config.users.clone(),
+            users: self.config.credentials.users(),
             load_interval: INTERVAL,
             keepalive: KEEPALIVE,
             retransmit_limit: GIVE_UP,
@@ -136,6 +176,13 @@ impl Registrations {
     }
 
     pub(super) fn handle_timeout(&mut self, shared: &mut Shared, now: Time) {
+        // Attempts begin here.
+        let change = self.config.credentials.changes();
+        if core::mem::replace(&mut self.known_change, change) != change {
+            for registration in &mut self.all {
+                registration.registrant.set_users(self.config.credentials.users());
+            }
+        }
         for Registration { endpoint, registrant, .. } in &mut self.all {
             if registrant.poll_timeout().is_some_and(|at| at <= now)
                 && let Some(own) = shared.endpoints.get(*endpoint)

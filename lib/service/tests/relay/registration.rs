@@ -51,7 +51,7 @@ impl World {
         let mut far = config(1, &format!("rtmfp://{}", at(FAR)), &format!("rtmp://{}", at(SERVER)));
         far.registration = RegistrationConfig {
             redirectors: vec![("red".to_owned(), vec![at(REDIRECTOR)])],
-            users: users(password),
+            credentials: users(password).into(),
             ..RegistrationConfig::default()
         };
         change(&mut far);

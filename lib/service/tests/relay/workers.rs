@@ -101,6 +101,16 @@ fn clients_that_come_one_by_one_go_to_the_worker_with_the_fewest() {
 }
 
 #[test]
+fn clients_that_send_nothing_are_counted_too() {
+    let mut world = World::new(1, 2);
+    for _ in 0..8 {
+        world.add_client(Task::Idle);
+        world.network.run_for(Duration::from_secs(5));
+    }
+    assert_eq!(world.taken(), [4, 4]);
+}
+
+#[test]
 fn the_front_tells_of_those_who_come_to_the_wrong_port() {
     // 1935 may be the destination's.
     let listens = SocketAddr::new(ip(MACHINE), 1936);
