@@ -54,6 +54,11 @@ fn fill(dice: &mut Dice, bytes: &mut [u8]) {
     }
 }
 
+fn endpoint(dice: &mut Dice, now: Time, config: FlashConfig) -> Endpoint {
+    let profile = FlashProfile::new(config, &mut |bytes| fill(dice, bytes)).expect("a profile");
+    Endpoint::new(Config::default(), Box::new(profile), dice.bytes(), now)
+}
+
 /// A peer that requires everything that there is.
 pub(super) struct Modern {
     to: SocketAddr,
@@ -89,8 +94,7 @@ pub(super) struct Tapped {
 pub(super) fn modern(mut dice: Dice, now: Time, to: SocketAddr) -> Tapped {
     let keys = StaticKeys::generate(&Group::DEFAULT, &mut |bytes| fill(&mut dice, bytes)).expect("keys");
     let config = FlashConfig::client(Arc::new(keys));
-    let profile = FlashProfile::new(config, &mut |bytes| fill(&mut dice, bytes)).expect("a profile");
-    let endpoint = Endpoint::new(Config::default(), Box::new(profile), dice.bytes(), now);
+    let endpoint = endpoint(&mut dice, now, config);
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     Tapped { node: Node::new(endpoint, &[any], Modern { to, opened: false }), group: None }
 }
@@ -141,9 +145,7 @@ pub(super) fn redirector(mut dice: Dice, at: SocketAddr, to: SocketAddr) -> Node
     config.ancillary = Ancillary::Refused;
     config.hostname = Some("redirector".to_owned());
     config.policy = Policy::legacy();
-    let profile = FlashProfile::new(config, &mut |bytes| fill(&mut dice, bytes)).expect("a profile");
-    let endpoint = Endpoint::new(Config::default(), Box::new(profile), dice.bytes(), Time::ZERO);
-    Node::new(endpoint, &[at], Redirector { to })
+    Node::new(endpoint(&mut dice, Time::ZERO, config), &[at], Redirector { to })
 }
 
 impl Application for Redirector {
@@ -168,9 +170,7 @@ pub(super) struct Introducer {
 pub(super) fn introducer(mut dice: Dice, at: SocketAddr, redirects: bool) -> Node<Introducer> {
     let mut config = FlashConfig::server();
     config.policy = Policy::legacy();
-    let profile = FlashProfile::new(config, &mut |bytes| fill(&mut dice, bytes)).expect("a profile");
-    let endpoint = Endpoint::new(Config::default(), Box::new(profile), dice.bytes(), Time::ZERO);
-    Node::new(endpoint, &[at], Introducer { redirects })
+    Node::new(endpoint(&mut dice, Time::ZERO, config), &[at], Introducer { redirects })
 }
 
 impl Application for Introducer {
@@ -210,8 +210,7 @@ pub(super) fn seeker(mut dice: Dice, now: Time, epd: Vec<u8>, introducer: Socket
     let keys = StaticKeys::generate(groups, &mut |bytes| fill(&mut dice, bytes)).expect("keys");
     let mut config = FlashConfig::client(Arc::new(keys));
     config.policy = Policy::legacy();
-    let profile = FlashProfile::new(config, &mut |bytes| fill(&mut dice, bytes)).expect("a profile");
-    let endpoint = Endpoint::new(Config::default(), Box::new(profile), dice.bytes(), now);
+    let endpoint = endpoint(&mut dice, now, config);
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     Node::new(endpoint, &[any], Seeker { epd, introducer })
 }
