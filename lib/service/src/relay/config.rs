@@ -3,6 +3,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use rtmfp::crypto::Profile;
+use rtmfp_base::Action;
 use rtmfp_media::amf3;
 use rtmfp_netconn::{LinkConfig, RtmpConfig};
 
@@ -52,6 +53,14 @@ pub struct Destination {
     pub port: u16,
     /// Whether it may be of the installed base, as [`Listen::legacy`].
     pub legacy: bool,
+}
+
+impl Listen {
+    /// Tells people where it is.
+    pub(super) fn announcement(self) -> Action {
+        // Others put it behind their `--to`, where the setting would say something else.
+        Action::Announce(format!("listening on {}", Self { legacy: false, ..self }))
+    }
 }
 
 impl fmt::Display for Listen {

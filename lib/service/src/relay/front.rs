@@ -77,9 +77,9 @@ impl Front {
             listen: config.listen.clone(),
             doors: Doors::new(config),
             advertise,
-            workers,
             handed: VecDeque::new(),
-            handed_to: Vec::new(),
+            handed_to: vec![0; workers.len()],
+            workers,
             look_at: Time::ZERO,
             actions: VecDeque::new(),
             is_finished: false,
@@ -104,7 +104,7 @@ impl Front {
                     self.actions.push_back(Action::OpenUdp { socket, options: listen.address.into() });
                 }
                 Protocol::Rtmp | Protocol::RtmpSimple => {
-                    self.actions.push_back(announcement(listen, listen.address));
+                    self.actions.push_back(listen.announcement());
                     self.doors.watch(&mut self.actions, *listen);
                 }
             }
@@ -119,8 +119,9 @@ impl Front {
         match result {
             Ok(local) => {
                 self.driver.endpoint.add_interface(socket, local);
-                self.actions.push_back(announcement(listen, local));
-                self.doors.watch(&mut self.actions, Listen { address: local, ..*listen });
+                let listen = Listen { address: local, ..*listen };
+                self.actions.push_back(listen.announcement());
+                self.doors.watch(&mut self.actions, listen);
             }
             Err(error) => {
                 let error = format!("cannot listen on {listen}: {error}");
@@ -145,9 +146,6 @@ impl Front {
                 self.counters.redirects += 1;
                 if self.handed.len() < MOST_HANDED {
                     self.handed.push_back((now + HANDED_FOR, worker));
-                    if self.handed_to.len() <= worker {
-                        self.handed_to.resize(worker + 1, 0);
-                    }
                     self.handed_to[worker] += 1;
                 }
             }
@@ -196,12 +194,6 @@ impl Front {
             self.actions.push_back(Action::Finished(result));
         }
     }
-}
-
-fn announcement(listen: &Listen, local: SocketAddr) -> Action {
-    // Others put it behind their `--to`, where the setting would say something else.
-    let listen = Listen { address: local, legacy: false, ..*listen };
-    Action::Announce(format!("listening on {listen}"))
 }
 
 /// The one with the least share of clients and bytes, of those that take clients.

@@ -97,9 +97,7 @@ impl Listeners {
                 own.worker.set_port(number, local.port());
             }
             None => {
-                // Others put it behind their `--to`, where the setting would say something else.
-                let shown = Listen { legacy: false, ..listen };
-                shared.actions.push_back(Action::Announce(format!("listening on {shown}")));
+                shared.actions.push_back(listen.announcement());
                 self.doors.watch(&mut shared.actions, listen);
             }
         }
