@@ -18,27 +18,54 @@ pub(crate) struct Process {
     output: Arc<Output>,
 }
 
-/// Lines of standard error and standard output as they come.
+/// What a program says on standard error and standard output.
 #[derive(Default)]
 struct Output {
-    lines: Mutex<Vec<String>>,
+    said: Mutex<Said>,
     changed: Condvar,
 }
 
+#[derive(Default)]
+struct Said {
+    /// Lines as they come.
+    lines: Vec<String>,
+    /// Pipes that have not ended.
+    open: usize,
+}
+
 impl Output {
-    /// They are good even if a test has panicked beside them.
-    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    /// It is good even if a test has panicked beside it.
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn collect(self: Arc<Self>, from: impl Read + Send + 'static) {
+        self.said().open += 1;
         thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                self.lines().push(line);
+                self.said().lines.push(line);
                 self.changed.notify_all();
             }
+            self.said().open -= 1;
+            self.changed.notify_all();
         });
+    }
+
+    /// Waits until `done` finds what it is after. None when it does not in time.
+    fn wait<T>(&self, limit: Duration, mut done: impl FnMut(&Said) -> Option<T>) -> Option<T> {
+        let deadline = now() + limit;
+        let mut said = self.said();
+        loop {
+            if let Some(found) = done(&said) {
+                return Some(found);
+            }
+            let left = deadline.saturating_duration_since(now());
+            if left.is_zero() {
+                return None;
+            }
+            said = self.changed.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 
@@ -58,22 +85,16 @@ impl Process {
     /// # Panics
     /// When none comes in time.
     pub(crate) fn wait_line(&self, text: &str) -> String {
-        let deadline = now() + SOON;
-        let mut lines = self.output.lines();
-        loop {
-            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
-                return line.clone();
-            }
-            let left = deadline.saturating_duration_since(now());
-            assert!(!left.is_zero(), "{} does not say {text:?} but {lines:#?}", self.name);
-            let waited = self.output.changed.wait_timeout(lines, left);
-            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let line = |said: &Said| said.lines.iter().find(|line| line.contains(text)).cloned();
+        let found = self.output.wait(SOON, line);
+        found.unwrap_or_else(|| {
+            panic!("{} does not say {text:?} but {:#?}", self.name, self.output.said().lines)
+        })
     }
 
     /// All that it has said.
     pub(crate) fn said(&self) -> String {
-        self.output.lines().join("\n")
+        self.output.said().lines.join("\n")
     }
 
     /// Its number.
@@ -89,14 +110,18 @@ impl Process {
         self.child.try_wait().expect("it is our child").is_none()
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and until all that it said has arrived here.
     ///
     /// # Panics
     /// When it does not end in time.
     pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
         let child = &mut self.child;
         let what = format!("{} ends", self.name);
-        wait_until(&what, limit, || child.try_wait().expect("it is our child"))
+        let status = wait_until(&what, limit, || child.try_wait().expect("it is our child"));
+        // The last lines may still be in the pipes.
+        let read = self.output.wait(SOON, |said| (said.open == 0).then_some(()));
+        assert!(read.is_some(), "{} has ended, but somebody keeps its output open", self.name);
+        status
     }
 
     /// Waits for its end, which must be a good one.
