@@ -1,6 +1,7 @@
 //! Random networks with invariants checked all the time, and golden grids. `scripts/simulate --help` tells more.
 #![forbid(unsafe_code)]
 
+mod fleet;
 mod grids;
 mod identity;
 mod ledger;

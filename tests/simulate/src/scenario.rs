@@ -4,7 +4,7 @@ use rtmfp_netsim::Dice;
 
 use crate::identity::Cryptography;
 use crate::trial::{Outcome, Trial};
-use crate::{legacy, relay};
+use crate::{fleet, legacy, relay};
 
 /// A scenario.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -23,6 +23,8 @@ pub(crate) enum Scenario {
     Flash,
     /// The relay's service between RTMP clients and a server.
     Relay,
+    /// Redirectors, and relays that register with them.
+    Fleet,
     /// The relay's service between peers of the installed base and RTMP.
     Legacy,
     /// Handshakes of a client of the installed base, one after the other.
@@ -30,7 +32,7 @@ pub(crate) enum Scenario {
 }
 
 /// Names and shares of a thousand.
-const ALL: [(Scenario, &str, u64); 9] = [
+const ALL: [(Scenario, &str, u64); 10] = [
     (Scenario::Pair, "pair", 365),
     (Scenario::Star, "star", 180),
     (Scenario::Mesh, "mesh", 140),
@@ -38,6 +40,7 @@ const ALL: [(Scenario, &str, u64); 9] = [
     (Scenario::Crowd, "crowd", 10),
     (Scenario::Flash, "flash", 60),
     (Scenario::Relay, "relay", 85),
+    (Scenario::Fleet, "fleet", 20),
     (Scenario::Legacy, "legacy", 20),
     // By name only.
     (Scenario::Handshakes, "handshakes", 0),
@@ -85,6 +88,7 @@ impl Scenario {
         let mut dice = Dice::new(seed, 2);
         match self {
             Self::Relay => return relay::run(seed, dice),
+            Self::Fleet => return fleet::run(seed, dice),
             Self::Legacy => return legacy::run(seed, dice),
             Self::Handshakes => return legacy::handshakes(seed, dice),
             _ => {}
@@ -100,7 +104,9 @@ impl Scenario {
             Self::Flash => 2 + dice.below(2) as usize,
             Self::Star | Self::Nat => 3 + dice.below(4) as usize,
             Self::Mesh => 3 + dice.below(3) as usize,
-            Self::Crowd | Self::Relay | Self::Legacy | Self::Handshakes => 20 + dice.below(31) as usize,
+            Self::Crowd | Self::Relay | Self::Fleet | Self::Legacy | Self::Handshakes => {
+                20 + dice.below(31) as usize
+            }
         };
         let mut behind_nat = vec![None; nodes];
         let all_but = |node| (0..nodes).filter(|&other| other != node).collect::<Vec<_>>();
