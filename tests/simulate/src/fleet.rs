@@ -165,7 +165,7 @@ impl Fleet {
         Box::new(Redirector::new(config, Box::new(PlainProfile::new(name).trusted())))
     }
 
-    fn relay(&mut self, number: u8, life: u8) -> Box<Relay> {
+    fn relay(&self, number: u8, life: u8) -> Box<Relay> {
         let seed = self.seed ^ u64::from(life) << 32 ^ u64::from(number) << 40;
         let mut config = world::config(seed, "rtmfp://0.0.0.0:1935", &format!("rtmp://{}", at(SERVER)));
         let redirector = |member: &Member| (format!("{NAME}*"), vec![member.address()]);

@@ -22,11 +22,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(cryptography: Cryptography, name: &str, dice: &mut Dice) -> Self {
+    pub(crate) fn new(cryptography: Cryptography, name: &[u8], dice: &mut Dice) -> Self {
         match cryptography {
             Cryptography::Plain => {
                 let profile = PlainProfile::new(name).guarded();
-                Self { profile: Box::new(profile), epd: Bytes::copy_from_slice(name.as_bytes()) }
+                Self { profile: Box::new(profile), epd: Bytes::copy_from_slice(name) }
             }
             Cryptography::Flash => {
                 let mut config = FlashConfig::server();

@@ -4,6 +4,7 @@
 mod fleet;
 mod grids;
 mod identity;
+mod introducer;
 mod ledger;
 mod legacy;
 mod mishaps;

@@ -24,9 +24,10 @@ pub(crate) enum Mishap {
     Vanish,
     Jobs,
     Leave,
+    Introducer,
 }
 
-const ALL: [Mishap; 11] = [
+const ALL: [Mishap; 12] = [
     Mishap::Weather,
     Mishap::Blackhole,
     Mishap::Sleep,
@@ -38,6 +39,7 @@ const ALL: [Mishap; 11] = [
     Mishap::Vanish,
     Mishap::Jobs,
     Mishap::Leave,
+    Mishap::Introducer,
 ];
 
 /// Something that ends by itself.
@@ -49,6 +51,7 @@ enum Cure {
     Jobs(usize),
     /// A host that vanished comes back.
     Return(usize),
+    ReturnIntroducer,
 }
 
 /// The mishaps of a trial.
@@ -73,6 +76,11 @@ impl Mishaps {
     /// There is nothing to be done to NAT boxes.
     pub(crate) fn without_nats(&mut self) {
         self.kinds.retain(|kind| !matches!(kind, Mishap::Rebind | Mishap::MoveNat));
+    }
+
+    /// There is nobody who introduces.
+    pub(crate) fn without_introducer(&mut self) {
+        self.kinds.retain(|kind| *kind != Mishap::Introducer);
     }
 
     /// When the next thing is to be done.
@@ -167,6 +175,7 @@ impl Trial {
                 self.mishaps.cures.push((at, Cure::Jobs(node)));
             }
             Mishap::Leave => self.leave(node),
+            Mishap::Introducer => self.shake_introducer(),
         }
     }
 
@@ -181,6 +190,7 @@ impl Trial {
                     self.restart(node);
                 }
             }
+            Cure::ReturnIntroducer => self.restart_introducer(),
         }
     }
 
@@ -270,6 +280,17 @@ impl Trial {
                 self.unsettle(node);
             }
         }
+    }
+
+    /// It restarts, at once or after a while.
+    fn shake_introducer(&mut self) {
+        let Some(host) = self.introducer.as_ref().map(|introducer| introducer.host) else { return };
+        if self.dice.chance(0.5) {
+            return self.restart_introducer();
+        }
+        self.network.vanish(host);
+        let at = self.later(Duration::from_secs(30));
+        self.mishaps.cures.push((at, Cure::ReturnIntroducer));
     }
 
     /// Its sessions need not survive.

@@ -59,7 +59,14 @@ impl Node {
     /// Whether no flow is left.
     pub(crate) fn is_done(&self) -> bool {
         let held = self.driver.endpoint.holdings();
-        self.talker.is_done() && held.held_send_flows == 0 && held.held_recv_flows == 0
+        // Who is registered has flows for that.
+        let idle = held.held_send_flows == 0 && held.held_recv_flows == 0 || self.talker.is_registrant();
+        self.talker.is_done() && idle
+    }
+
+    /// Opens a flow to another node, says something, and closes it.
+    pub(crate) fn visit(&mut self, now: Time, node: usize) -> Option<u32> {
+        self.talker.visit(now, &mut self.driver.endpoint, node)
     }
 
     /// The host's program was stopped for a while.
@@ -129,7 +136,7 @@ impl Node {
     }
 
     fn shut_down(&mut self, now: Time, how: Shutdown) {
-        self.talker.leaves();
+        self.talker.leaves(now, &mut self.driver.endpoint);
         self.driver.endpoint.shutdown(now, how);
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Scenario {
     Mesh,
     /// Nodes behind NAT boxes of all kinds.
     Nat,
+    /// The same, and all find each other through somebody with whom they register.
+    Introduced,
     /// Up to 50 nodes.
     Crowd,
     /// Two or three nodes with real cryptography.
@@ -32,11 +34,12 @@ pub(crate) enum Scenario {
 }
 
 /// Names and shares of a thousand.
-const ALL: [(Scenario, &str, u64); 10] = [
-    (Scenario::Pair, "pair", 365),
-    (Scenario::Star, "star", 180),
+const ALL: [(Scenario, &str, u64); 11] = [
+    (Scenario::Pair, "pair", 305),
+    (Scenario::Star, "star", 160),
     (Scenario::Mesh, "mesh", 140),
-    (Scenario::Nat, "nat", 140),
+    (Scenario::Nat, "nat", 120),
+    (Scenario::Introduced, "introduced", 80),
     (Scenario::Crowd, "crowd", 10),
     (Scenario::Flash, "flash", 60),
     (Scenario::Relay, "relay", 85),
@@ -52,6 +55,8 @@ pub(crate) struct Shape {
     /// The number of the NAT box that each is behind.
     pub(crate) behind_nat: Vec<Option<usize>>,
     pub(crate) cryptography: Cryptography,
+    /// All register with somebody who introduces them to each other.
+    pub(crate) introduced: bool,
 }
 
 impl Scenario {
@@ -102,7 +107,7 @@ impl Scenario {
         let nodes = match self {
             Self::Pair => 2,
             Self::Flash => 2 + dice.below(2) as usize,
-            Self::Star | Self::Nat => 3 + dice.below(4) as usize,
+            Self::Star | Self::Nat | Self::Introduced => 3 + dice.below(4) as usize,
             Self::Mesh => 3 + dice.below(3) as usize,
             Self::Crowd | Self::Relay | Self::Fleet | Self::Legacy | Self::Handshakes => {
                 20 + dice.below(31) as usize
@@ -114,6 +119,13 @@ impl Scenario {
             // Both open to each other, or one to the other.
             Self::Pair | Self::Flash if dice.chance(0.5) => (0..nodes).map(all_but).collect(),
             Self::Mesh => (0..nodes).map(all_but).collect(),
+            Self::Introduced => {
+                let boxes = 1 + dice.below(3);
+                for node in &mut behind_nat {
+                    *node = dice.chance(0.7).then(|| dice.below(boxes) as usize);
+                }
+                (0..nodes).map(all_but).collect()
+            }
             Self::Nat => {
                 let boxes = 1 + dice.below(3);
                 // The first is public, so that all can reach somebody.
@@ -128,6 +140,6 @@ impl Scenario {
             }
             _ => (0..nodes).map(|node| if node == 0 { Vec::new() } else { vec![0] }).collect(),
         };
-        Shape { targets, behind_nat, cryptography }
+        Shape { targets, behind_nat, cryptography, introduced: self == Self::Introduced }
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rtmfp::{Endpoint, RecvFlowId, SendFlowId, SessionId};
 use rtmfp_base::{ReceiptId, Time};
 use rtmfp_netsim::Dice;
+use rtmfp_redirect::Registrant;
 
 use crate::ledger::{Ledger, Sending};
 
@@ -129,6 +130,8 @@ pub(crate) struct Talker {
     due: BTreeMap<(Time, u32, u32), ()>,
     due_of: BTreeMap<(u32, u32), Time>,
     sessions: BTreeMap<SessionId, Known>,
+    /// What registers it with somebody who introduces it to others.
+    registrant: Option<Registrant>,
     pub(crate) shut_down: bool,
 }
 
@@ -158,8 +161,18 @@ impl Talker {
             due: BTreeMap::new(),
             due_of: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            registrant: None,
             shut_down: false,
         }
+    }
+
+    /// Has it register.
+    pub(crate) fn register(&mut self, registrant: Registrant) {
+        self.registrant = Some(registrant);
+    }
+
+    pub(crate) fn is_registrant(&self) -> bool {
+        self.registrant.is_some()
     }
 
     /// Receipts of writes that have not ended.
@@ -184,7 +197,10 @@ impl Talker {
     }
 
     /// The program ends, orderly or not: what comes of its flows is nobody's fault.
-    pub(crate) fn leaves(&mut self) {
+    pub(crate) fn leaves(&mut self, now: Time, endpoint: &mut Endpoint) {
+        if let Some(registrant) = &mut self.registrant {
+            registrant.close(now, endpoint);
+        }
         for session in self.sessions.values_mut() {
             session.unwanted = true;
         }

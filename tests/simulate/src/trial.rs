@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use rtmfp::Endpoint;
 use rtmfp_base::{Service, Time};
-use rtmfp_netsim::{Config, Dice, Faults, HostId, JobModel, LinkConfig, NatId, Network, Node as Place};
+use rtmfp_netsim::{
+    Config, Dice, Faults, HostId, JobModel, LinkConfig, NatConfig, NatId, Network, Node as Place,
+};
 
 use crate::identity::{Cryptography, Identity};
+use crate::introducer::{self, Introducer};
 use crate::ledger::{Deeds, Known, Ledger};
 use crate::mishaps::Mishaps;
 use crate::node::Node;
@@ -47,12 +50,15 @@ pub(crate) struct Trial {
     /// Switched on.
     pub(crate) up: Vec<bool>,
     pub(crate) nats: Vec<NatId>,
+    pub(crate) nat_configs: Vec<NatConfig>,
     pub(crate) nat_of: Vec<Option<NatId>>,
     pub(crate) mishaps: Mishaps,
     pub(crate) impairments: Impairments,
     pub(crate) special_links: Vec<(Place, Place)>,
     pub(crate) last_ip: u32,
     cryptography: Cryptography,
+    /// With whom all register.
+    pub(crate) introducer: Option<Introducer>,
     size: Size,
     /// Sessions follow hosts to other addresses.
     pub(crate) mobile: bool,
@@ -81,18 +87,23 @@ impl Trial {
             hosts: Vec::new(),
             up: vec![true; nodes],
             nats: Vec::new(),
+            nat_configs: Vec::new(),
             nat_of: vec![None; nodes],
             mishaps: Mishaps::any(&mut dice),
             impairments,
             special_links: Vec::new(),
             last_ip: 0,
             cryptography: shape.cryptography,
+            introducer: None,
             size,
             mobile: dice.chance(0.7),
             targets: shape.targets,
             seed,
             dice,
         };
+        if shape.introduced {
+            trial.introducer = Some(Introducer::new(&mut trial.network, &mut trial.dice));
+        }
         trial.build(&shape.behind_nat);
         trial
     }
@@ -105,6 +116,7 @@ impl Trial {
             let (ip, config) = (self.fresh_ip(), random::nat(&mut self.dice));
             let nat = self.network.add_nat(&format!("nat{number}"), ip, config);
             self.nats.push(nat);
+            self.nat_configs.push(config);
             for (node, behind) in behind_nat.iter().enumerate() {
                 if *behind == Some(number) {
                     self.nat_of[node] = Some(nat);
@@ -114,6 +126,9 @@ impl Trial {
         }
         if self.nats.is_empty() {
             self.mishaps.without_nats();
+        }
+        if self.introducer.is_none() {
+            self.mishaps.without_introducer();
         }
         self.ledger.borrow_mut().nodes = vec![Known::default(); self.targets.len()];
         for node in 0..self.targets.len() {
@@ -158,7 +173,11 @@ impl Trial {
 
     /// A node's program, at its start.
     pub(crate) fn new_node(&mut self, node: usize) -> Box<dyn Service> {
-        let identity = Identity::new(self.cryptography, &format!("node{node}"), &mut self.dice);
+        let name = match &self.introducer {
+            Some(_) => introducer::node_name(node, self.ledger.borrow().nodes[node].epds.len() as u8),
+            None => format!("node{node}").into_bytes(),
+        };
+        let identity = Identity::new(self.cryptography, &name, &mut self.dice);
         let (config, tight) = random::config(&mut self.dice, self.size, self.mobile);
         {
             let mut ledger = self.ledger.borrow_mut();
@@ -168,10 +187,14 @@ impl Trial {
         }
         let manners = random::manners(&mut self.dice, self.size, self.targets[node].clone());
         let now = self.hosts.get(node).map_or(Time::ZERO, |&host| self.network.now_at(host));
-        let endpoint = Endpoint::new(config.clone(), identity.profile, self.dice.bytes(), now);
+        let mut endpoint = Endpoint::new(config.clone(), identity.profile, self.dice.bytes(), now);
         let dice = Dice::new(self.dice.below(u64::MAX), 7);
-        let talker =
+        let mut talker =
             Talker::new(node, Rc::clone(&self.ledger), Rc::clone(&self.book), manners, &config, dice);
+        if self.introducer.is_some() {
+            let own = self.book.borrow().own[node].filter(|_| self.nat_of[node].is_some());
+            talker.register(introducer::registrant(now, &mut endpoint, own));
+        }
         let any = SocketAddr::from(([0, 0, 0, 0], PORT));
         Box::new(Node::new(endpoint, config, &[any], talker))
     }
@@ -204,6 +227,7 @@ impl Trial {
             self.befall();
         }
         self.calm_down();
+        self.reunite();
         self.end();
         let mut ledger = self.ledger.borrow_mut();
         Outcome {
@@ -245,6 +269,10 @@ impl Trial {
             if self.dice.chance(0.5) {
                 self.network.run_for(Duration::from_millis(30));
             }
+        }
+        if let Some(introducer) = &self.introducer {
+            self.network.run_for(Duration::from_secs(1));
+            self.network.drain(introducer.host);
         }
         let idle = self.network.run_until_idle(END);
         for node in 0..self.hosts.len() {

@@ -4,7 +4,10 @@ use rtmfp::driver::Application;
 use rtmfp::{CloseReason, Endpoint, Event, RecvFlowId, SessionId};
 use rtmfp_base::{ReceiptId, Tag, Time};
 
+use rtmfp_redirect::{Registrant, RegistrantEvent, RegistrantState};
+
 use super::{Incoming, Known, Talker};
+use crate::introducer::is_introducer;
 use crate::ledger::{Receiving, Sending};
 
 fn key_of(tag: Tag) -> u32 {
@@ -13,6 +16,9 @@ fn key_of(tag: Tag) -> u32 {
 
 impl Application for Talker {
     fn on_ready(&mut self, now: Time, endpoint: &mut Endpoint) {
+        if let Some(registrant) = &mut self.registrant {
+            registrant.start(now, endpoint);
+        }
         if !self.quiet {
             self.open_first_flows(now, endpoint);
         }
@@ -21,6 +27,11 @@ impl Application for Talker {
     fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: Event) {
         let me = self.me;
         self.ledger.borrow().log(now, format_args!("node {me}: {event:?}"));
+        if let Some(registrant) = &mut self.registrant
+            && registrant.on_event(now, endpoint, &event)
+        {
+            return self.note_registration(now);
+        }
         match event {
             Event::SessionOpened { session, initiator } => self.on_opened(endpoint, session, initiator),
             Event::SessionClosed { session, reason } => self.on_closed(now, session, reason),
@@ -85,20 +96,42 @@ impl Application for Talker {
     }
 
     fn poll_timeout(&mut self) -> Option<Time> {
-        if self.quiet { self.next_reading() } else { Some(self.next_turn) }
+        let own = if self.quiet { self.next_reading() } else { Some(self.next_turn) };
+        let registrant = self.registrant.as_ref().and_then(Registrant::poll_timeout);
+        [own, registrant].into_iter().flatten().min()
     }
 
     fn on_timeout(&mut self, now: Time, endpoint: &mut Endpoint) {
+        if let Some(registrant) = &mut self.registrant
+            && registrant.poll_timeout().is_some_and(|at| at <= now)
+        {
+            registrant.handle_timeout(now, endpoint);
+            return self.note_registration(now);
+        }
         self.turn(now, endpoint);
     }
 }
 
 impl Talker {
+    fn note_registration(&mut self, now: Time) {
+        let Some(registrant) = &mut self.registrant else { return };
+        let mut ledger = self.ledger.borrow_mut();
+        while let Some(event) = registrant.poll_event() {
+            ledger.log(now, format_args!("node {}: {event:?}", self.me));
+            if let RegistrantEvent::State { state: RegistrantState::Registered, .. } = event {
+                ledger.did("registered");
+            }
+        }
+    }
+
     fn on_opened(&mut self, endpoint: &mut Endpoint, id: SessionId, initiator: bool) {
         let mut ledger = self.ledger.borrow_mut();
         ledger.did(if initiator { "session_opened" } else { "session_accepted" });
         let Some(session) = endpoint.session(id) else { return };
         let epd = session.info().epd;
+        if is_introducer(&epd) {
+            return;
+        }
         let peer = ledger.nodes.iter().position(|node| node.epds.contains(&epd));
         let Some(peer) = peer else { panic!("node {}: a session with a stranger, {epd:?}", self.me) };
         let known = Known { peer, ..Known::default() };
@@ -127,8 +160,8 @@ impl Talker {
             CloseReason::Unresponsive => {
                 let calm = ledger.calm_since.map(|since| now.since(since).as_secs());
                 let told = ledger.nodes[peer].closed.contains_key(&me);
-                // What went wrong before may be noticed as late as the longest patience.
-                let fair = calm.is_none_or(|calm| calm < 125) || told || !steady;
+                // What went wrong before may be noticed as late as a ping is sent, and its answer is waited for.
+                let fair = calm.is_none_or(|calm| calm < 60 + 125) || told || !steady;
                 assert!(fair, "node {me}: node {peer} does not answer in {id}, {calm:?} s into the calm");
             }
             _ => {}

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rtmfp::{Endpoint, FlowSpec, OpenFlowError, Priority, RecvFlowId, WriteError};
+use rtmfp::{Endpoint, FlowSpec, OpenFlowError, Priority, RecvFlowId, SendFlowId, WriteError};
 use rtmfp_base::{ReceiptId, Tag, Time, WriteOptions};
 
 use super::{Outgoing, Talker};
+use crate::introducer;
 use crate::ledger::Sending;
 
 const PRIORITIES: [Priority; 8] = [
@@ -50,13 +51,37 @@ impl Talker {
         let epd = self.ledger.borrow().nodes[to].epd();
         let opened = endpoint.open_flow(now, &epd, spec, Tag(key.into()));
         let Some(id) = self.opened(now, key, opened) else { return };
-        let candidates = self.book.borrow().addresses(self.me, to);
-        for candidate in candidates {
+        self.add_candidates(now, endpoint, id, to);
+        self.plan(key, id, reliable);
+    }
+
+    /// Where to look for another node.
+    fn add_candidates(&mut self, now: Time, endpoint: &mut Endpoint, id: SendFlowId, to: usize) {
+        let introducer = self.registrant.is_some().then_some(introducer::ADDRESS);
+        let alone = introducer.is_some() && (self.quiet || self.dice.chance(0.7));
+        let known = if alone { Vec::new() } else { self.book.borrow().addresses(self.me, to) };
+        for candidate in known.into_iter().chain(introducer) {
             if let Some(mut flow) = endpoint.send_flow(id) {
                 flow.add_candidate(now, candidate);
             }
         }
-        self.plan(key, id, reliable);
+    }
+
+    /// Opens a flow to another node, says something, and closes it.
+    pub(crate) fn visit(&mut self, now: Time, endpoint: &mut Endpoint, to: usize) -> Option<u32> {
+        let key = self.ledger.borrow_mut().add_flow(self.me, to, None, true);
+        let spec = FlowSpec { metadata: self.metadata(key), priority: Priority::Routine };
+        let epd = self.ledger.borrow().nodes[to].epd();
+        let opened = endpoint.open_flow(now, &epd, spec, Tag(key.into()));
+        let id = self.opened(now, key, opened)?;
+        self.add_candidates(now, endpoint, id, to);
+        self.plan(key, id, true);
+        if let Some(flow) = self.outgoing.get_mut(&key) {
+            flow.to_write = 1;
+        }
+        self.write_one(now, endpoint, key);
+        self.close_flow(now, endpoint, key);
+        Some(key)
     }
 
     /// Answers a flow by one in return of it.
@@ -75,12 +100,7 @@ impl Talker {
         }
     }
 
-    fn opened(
-        &self,
-        now: Time,
-        key: u32,
-        opened: Result<rtmfp::SendFlowId, OpenFlowError>,
-    ) -> Option<rtmfp::SendFlowId> {
+    fn opened(&self, now: Time, key: u32, opened: Result<SendFlowId, OpenFlowError>) -> Option<SendFlowId> {
         let mut ledger = self.ledger.borrow_mut();
         match opened {
             Ok(id) => {
@@ -97,7 +117,7 @@ impl Talker {
         }
     }
 
-    fn plan(&mut self, key: u32, id: rtmfp::SendFlowId, reliable: bool) {
+    fn plan(&mut self, key: u32, id: SendFlowId, reliable: bool) {
         let longest = match self.dice.below(4) {
             0 => 200,
             1 => 3000,
@@ -271,7 +291,7 @@ impl Talker {
     }
 
     /// What each flow has in the network.
-    pub(crate) fn flights(&self, endpoint: &mut Endpoint) -> Vec<(u32, rtmfp::SendFlowId, usize)> {
+    pub(crate) fn flights(&self, endpoint: &mut Endpoint) -> Vec<(u32, SendFlowId, usize)> {
         let flight = |(&key, flow): (&u32, &Outgoing)| {
             endpoint.send_flow(flow.id).map(|mut handle| (key, flow.id, handle.outstanding()))
         };
@@ -283,7 +303,7 @@ impl Talker {
         &self,
         endpoint: &mut Endpoint,
         key: u32,
-        id: rtmfp::SendFlowId,
+        id: SendFlowId,
         before: usize,
         packet: usize,
     ) {
