@@ -31,8 +31,8 @@ pub(crate) struct Cookies {
 }
 
 impl Cookies {
-    pub(crate) fn new(secret: [u8; 32]) -> Self {
-        Self { secret: Zeroizing::new(secret) }
+    pub(crate) fn new(secret: Zeroizing<[u8; 32]>) -> Self {
+        Self { secret }
     }
 
     pub(crate) fn make(&self, profile: &dyn Profile, now: Time, address: SocketAddr) -> [u8; LEN] {

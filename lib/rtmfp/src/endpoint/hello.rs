@@ -3,12 +3,12 @@
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use rand::{Rng, rngs::ChaCha20Rng};
 use rtmfp_base::{Limiter, RecvMeta, Time};
 
 use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
 use super::cookie::{self, Cookies};
+use super::randomness::Randomness;
 use crate::config::{HelloLimits, MAX_STARTUP_PACKET};
 use crate::wire::{Chunk, IHello, RHello};
 
@@ -30,10 +30,10 @@ pub(crate) struct Hellos {
 }
 
 impl Hellos {
-    pub(crate) fn new(limits: &HelloLimits, rng: &mut ChaCha20Rng, now: Time) -> Self {
+    pub(crate) fn new(limits: &HelloLimits, randomness: &mut Randomness, now: Time) -> Self {
         Self {
-            current: new_cookies(rng),
-            previous: new_cookies(rng),
+            current: Cookies::new(randomness.secret()),
+            previous: Cookies::new(randomness.secret()),
             rotated: now,
             full: Limiter::new(limits.total, limits.prefix, limits.prefixes),
             short: Limiter::new(limits.short_total, limits.short_prefix, limits.prefixes),
@@ -42,12 +42,12 @@ impl Hellos {
     }
 
     /// The secrets to make cookies with, and to check those made a while ago with.
-    pub(crate) fn cookies(&mut self, rng: &mut ChaCha20Rng, now: Time) -> (&Cookies, &Cookies) {
+    pub(crate) fn cookies(&mut self, randomness: &mut Randomness, now: Time) -> (&Cookies, &Cookies) {
         if now.since(self.rotated) >= ROTATION {
             let unused = now.since(self.rotated) >= 2 * ROTATION;
-            self.previous = core::mem::replace(&mut self.current, new_cookies(rng));
+            self.previous = core::mem::replace(&mut self.current, Cookies::new(randomness.secret()));
             if unused {
-                self.previous = new_cookies(rng);
+                self.previous = Cookies::new(randomness.secret());
             }
             self.rotated = now;
         }
@@ -59,12 +59,6 @@ impl Hellos {
         let fair = len >= self.full_size && answer_len <= AMPLIFICATION * len;
         if fair { self.full.take(now, from) } else { self.short.take(now, from) }
     }
-}
-
-fn new_cookies(rng: &mut ChaCha20Rng) -> Cookies {
-    let mut secret = [0; 32];
-    rng.fill_bytes(&mut secret);
-    Cookies::new(secret)
 }
 
 impl Endpoint {
@@ -96,7 +90,7 @@ impl Endpoint {
 
     /// The answer to a hello, good for an address.
     pub(super) fn rhello(&mut self, now: Time, tag: &[u8], to: SocketAddr) -> Vec<u8> {
-        let (cookies, _) = self.hellos.cookies(&mut self.rng, now);
+        let (cookies, _) = self.hellos.cookies(&mut self.randomness, now);
         let cookie = cookies.make(&*self.profile, now, to);
         let certificate = self.profile.certificate();
         let mut chunk = Vec::with_capacity(self.rhello_len(tag));

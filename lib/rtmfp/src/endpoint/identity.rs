@@ -31,16 +31,18 @@ impl Endpoint {
         self.index.by_tag.values().filter_map(|&id| Some((id, &**self.sessions.get(id)?)))
     }
 
-    /// The opening sessions whose Endpoint Discriminator selects a certificate. Those that are opened apart are to one of
-    /// several whom it selects, and find out themselves to whom.
-    fn openings_to(&self, certificate: &[u8]) -> Vec<SessionId> {
-        let selected = self.openings().filter(|(_, session)| {
-            session
-                .opening
-                .as_ref()
-                .is_some_and(|opening| !opening.apart && self.profile.selects(&opening.epd, certificate))
+    /// The opening sessions that look for the far end of a session that came by itself: whose Endpoint Discriminator names
+    /// its very identity, or selects its certificate and looks for it at its address. Others of whom there may be many, of
+    /// a host name for example, anybody could claim to be. Those that are opened apart find out themselves to whom.
+    fn openings_to(&self, session: &Session) -> Vec<SessionId> {
+        let meant = self.openings().filter(|(_, other)| {
+            other.opening.as_ref().is_some_and(|opening| {
+                !opening.apart
+                    && (opening.epd == session.epd || opening.heads_for(session.path.to))
+                    && self.profile.selects(&opening.epd, &session.certificate)
+            })
         });
-        selected.map(|(id, _)| id).collect()
+        meant.map(|(id, _)| id).collect()
     }
 
     /// The session for a new flow to an Endpoint Discriminator: an open one with it, one that is being opened to
@@ -92,7 +94,8 @@ impl Endpoint {
             self.stats.glares_lost += 1;
             self.rest(now, near);
         }
-        if self.neighbours(from).next().is_some() || !self.openings_to(&certificate).is_empty() {
+        let is_wanted = self.sessions.get(id).is_some_and(|session| !self.openings_to(session).is_empty());
+        if is_wanted || self.neighbours(from).next().is_some() {
             self.ping_now(now, id);
         }
         let unproven = |&other: &SessionId| self.sessions.get(other).is_some_and(|other| !other.life.proven);
@@ -159,6 +162,8 @@ impl Endpoint {
                 session.enqueue(&mut self.flows, flow);
             }
         }
+        // The flows brought their deadlines along.
+        self.touch(now, into);
         self.stats.merged_sessions += 1;
         self.abort_session(now, id, CloseReason::Duplicate);
     }
@@ -198,15 +203,21 @@ impl Endpoint {
         if responder {
             self.index.by_epd.insert(epd, id);
         }
-        for opening in self.openings_to(&certificate) {
+        let openings = self.sessions.get(id).map(|session| self.openings_to(session)).unwrap_or_default();
+        for opening in openings {
             self.merge_opening(now, opening, id);
         }
     }
 
     /// Some of the sessions of an address.
     fn neighbours(&self, address: SocketAddr) -> impl Iterator<Item = SessionId> {
+        self.filed_at(address).take(MAX_CHALLENGED)
+    }
+
+    /// The sessions that are filed under an address.
+    pub(super) fn filed_at(&self, address: SocketAddr) -> impl Iterator<Item = SessionId> {
         let from = self.index.by_far.range((address, Bytes::new())..);
-        from.take_while(move |((other, _), _)| *other == address).take(MAX_CHALLENGED).map(|(_, &id)| id)
+        from.take_while(move |((other, _), _)| *other == address).map(|(_, &id)| id)
     }
 
     /// Files a session under the address and the identity of its far end, anew when it has moved. Answers the one that

@@ -156,7 +156,7 @@ impl Endpoint {
         epd: Bytes,
         apart: bool,
     ) -> Result<SessionId, OpenFlowError> {
-        let tag: [u8; 16] = self.random();
+        let tag: [u8; 16] = self.randomness.bytes();
         let path = Path::new(InterfaceId(0), SocketAddr::from(([0, 0, 0, 0], 0)), None);
         let id = self.new_session(now, Role::Initiator, &path).ok_or(OpenFlowError::Limit)?;
         let deadline = now + self.config.open_timeout;
@@ -371,8 +371,7 @@ impl Endpoint {
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(opening) = &mut session.opening else { return };
-        let rng = &mut self.rng;
-        let begun = self.profile.initiate(hello.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
+        let begun = self.randomness.secrets(|fill| self.profile.initiate(hello.certificate, fill));
         let work = match begun {
             Ok(work) => work,
             Err(error) => {

@@ -67,25 +67,28 @@ impl Endpoint {
         }
         let fitting = self.interfaces.iter().filter(|(_, local)| local.is_ipv4() == to.is_ipv4()).count();
         let patience = self.config.unreachable_timeout;
-        for id in self.sessions.ids() {
-            let Some(session) = self.sessions.get_mut(id) else { continue };
-            match session.state {
-                State::Hello => {
-                    let Some(opening) = &mut session.opening else { continue };
-                    if !opening.note_unreachable(to, interface, fitting) {
-                        continue;
-                    }
-                    debug!("session {id}: no address answers, the last one said: {error}");
-                    if !session.timers.is_set(Timer::Path) {
-                        session.timers.set(Timer::Path, now + patience);
-                        self.touch(now, id);
-                    }
-                }
-                State::Open if (session.path.to, session.path.interface) == (to, interface) => {
-                    debug!("session {id}: {to}: {error}");
-                    self.hasten(now, id);
-                }
-                _ => {}
+        let openings: Vec<SessionId> = self.index.by_tag.values().copied().collect();
+        for id in openings {
+            let Some(session) = self.sessions.get_mut(id).filter(|session| session.state == State::Hello)
+            else {
+                continue;
+            };
+            let Some(opening) = &mut session.opening else { continue };
+            if !opening.note_unreachable(to, interface, fitting) {
+                continue;
+            }
+            debug!("session {id}: no address answers, the last one said: {error}");
+            if !session.timers.is_set(Timer::Path) {
+                session.timers.set(Timer::Path, now + patience);
+                self.touch(now, id);
+            }
+        }
+        // Those that are not filed have not shown their keys yet, or another one has taken their place.
+        for id in self.filed_at(to).collect::<Vec<_>>() {
+            let is_there = |session: &&Session| session.is_open() && session.path.interface == interface;
+            if self.sessions.get(id).map(|session| &**session).filter(is_there).is_some() {
+                debug!("session {id}: {to}: {error}");
+                self.hasten(now, id);
             }
         }
     }

@@ -27,13 +27,9 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    pub(super) fn new(limits: &Limits, secret: [u8; 32]) -> Self {
+    pub(super) fn new(limits: &Limits, secret: Zeroizing<[u8; 32]>) -> Self {
         let bucket = |rate: u32| TokenBucket::new(rate.max(1), rate);
-        Self {
-            secret: Zeroizing::new(secret),
-            checks: bucket(limits.mobility_checks),
-            errors: bucket(limits.path_errors),
-        }
+        Self { secret, checks: bucket(limits.mobility_checks), errors: bucket(limits.path_errors) }
     }
 
     /// Proves that this end asked this address, in this session, at this time.

@@ -14,6 +14,7 @@ mod jobs;
 mod mobility;
 mod mtu;
 mod near_id;
+mod randomness;
 mod receipts;
 mod responder;
 mod stats;
@@ -27,8 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rand::rngs::ChaCha20Rng;
-use rand::{Rng, SeedableRng};
+
 use rtmfp_base::{Arena, InterfaceId, Tag, Time};
 
 pub use demux::{Disposition, DropReason};
@@ -36,6 +36,7 @@ pub use handles::{RecvFlowRef, SendFlowRef, SessionInfo, SessionRef, WriteError}
 pub(crate) use initiator::Opening;
 pub(crate) use interfaces::Reach;
 pub use introduce::IntroduceError;
+use randomness::Randomness;
 pub use receipts::{Receipt, WriteChain};
 pub use stats::{Holdings, RecvFlowCounters, SendFlowCounters, SessionCounters, Stats};
 
@@ -93,7 +94,7 @@ pub type TimeoutReason = &'static str;
 pub struct Endpoint {
     profile: Box<dyn Profile>,
     config: Config,
-    rng: ChaCha20Rng,
+    randomness: Randomness,
     interfaces: Vec<(InterfaceId, SocketAddr)>,
     /// What [`Config::session`] says, shared by the sessions that have no settings of their own.
     session_config: Arc<SessionConfig>,
@@ -167,19 +168,17 @@ impl Endpoint {
     /// the system in a program, from the test's number in a simulation.
     pub fn new(mut config: Config, profile: Box<dyn Profile>, seed: [u8; 32], now: Time) -> Self {
         config.session.normalize();
-        let mut rng = ChaCha20Rng::from_seed(seed);
-        let hellos = hello::Hellos::new(&config.limits.hellos, &mut rng, now);
+        let mut randomness = Randomness::new(seed);
+        let hellos = hello::Hellos::new(&config.limits.hellos, &mut randomness, now);
         let introductions = introduce::Introductions::new(&config.limits.hellos);
-        let near_ids = near_id::NearIds::new(&mut rng);
-        let mut secret = [0; 32];
-        rng.fill_bytes(&mut secret);
-        let paths = mobility::Paths::new(&config.limits, secret);
+        let near_ids = near_id::NearIds::new(&mut randomness);
+        let paths = mobility::Paths::new(&config.limits, randomness.secret());
         let received = Total::new(config.limits.receive_total, config.max_message);
         Self {
             profile,
             session_config: Arc::new(config.session.clone()),
             config,
-            rng,
+            randomness,
             interfaces: Vec::new(),
             sessions: Arena::new(),
             flows: Flows { received, ..Flows::default() },
@@ -431,13 +430,6 @@ impl Endpoint {
     /// Says whether others may open new sessions, which they may at first. Those that are open go on.
     pub fn set_accepting(&mut self, accepting: bool) {
         self.accepting = accepting;
-    }
-
-    /// Random bytes.
-    fn random<const N: usize>(&mut self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.rng.fill_bytes(&mut bytes);
-        bytes
     }
 
     /// After anything has changed about a session: puts it into the ready list and arms its timer.

@@ -1,7 +1,6 @@
 //! Session ids as they are on the wire (RFC 7016 section 2.1).
 
-use rand::{Rng, rngs::ChaCha20Rng};
-
+use super::randomness::Randomness;
 use crate::SessionId;
 
 /// Bits of a session id that hold the index of the session; the others hold a part of its generation.
@@ -17,8 +16,8 @@ pub(crate) struct NearIds {
 }
 
 impl NearIds {
-    pub(crate) fn new(rng: &mut ChaCha20Rng) -> Self {
-        Self { keys: core::array::from_fn(|_| rng.next_u64()) }
+    pub(crate) fn new(randomness: &mut Randomness) -> Self {
+        Self { keys: core::array::from_fn(|_| u64::from_be_bytes(randomness.bytes())) }
     }
 
     /// The id on the wire; 0, that names the startup session, is `None`.
@@ -57,14 +56,13 @@ fn round(key: u64, half: u16) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
     use rtmfp_base::Id;
 
     use super::*;
 
     #[test]
     fn every_id_leads_back_and_neighbours_do_not_look_alike() {
-        let ids = NearIds::new(&mut ChaCha20Rng::from_seed([7; 32]));
+        let ids = NearIds::new(&mut Randomness::new([7; 32]));
         let mut last = 0u32;
         let mut close = 0;
         for index in 0..1000 {
@@ -85,7 +83,7 @@ mod tests {
     #[test]
     fn the_id_of_the_startup_session_is_given_to_nobody() {
         for seed in 0..100 {
-            let ids = NearIds::new(&mut ChaCha20Rng::from_seed([seed; 32]));
+            let ids = NearIds::new(&mut Randomness::new([seed; 32]));
             let (index, generation) = ids.decode(0);
             assert_eq!(ids.encode(Id::from_parts(index, generation)), None);
             assert!(ids.encode(Id::from_parts(index, generation + 1)).is_some());

@@ -30,7 +30,7 @@ impl Endpoint {
         keying: &IIKeying<'_>,
     ) -> bool {
         let unusable = self.shutdown.is_some() || keying.session_id == 0;
-        let (current, previous) = self.hellos.cookies(&mut self.rng, now);
+        let (current, previous) = self.hellos.cookies(&mut self.randomness, now);
         let profile = &*self.profile;
         let mut verdict = current.check(profile, now, meta.from, keying.cookie);
         if verdict == Verdict::Bad {
@@ -95,10 +95,8 @@ impl Endpoint {
             self.stats.failed_handshakes += 1;
             return;
         };
-        let rng = &mut self.rng;
-        let begun = self.profile.respond(keying.certificate, keying.component, &mut |bytes| {
-            rand::Rng::fill_bytes(rng, bytes);
-        });
+        let begun =
+            self.randomness.secrets(|fill| self.profile.respond(keying.certificate, keying.component, fill));
         let work = match begun {
             Ok(work) => work,
             Err(error) => {
@@ -229,7 +227,7 @@ impl Endpoint {
         self.stats.closed_sessions += 1;
     }
 
-    /// Whether the reason is worth an event: sessions that the application never heard of just vanish.
+    /// Tells the application that a session is over, of which it may not have heard before.
     pub(super) fn tell_closed(&mut self, id: SessionId, reason: CloseReason) {
         self.flows.events.push_back(Event::SessionClosed { session: id, reason });
     }

@@ -117,14 +117,18 @@ impl Endpoint {
     fn on_retransmission_alarm(&mut self, now: Time, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id).filter(|s| s.is_open()) else { return };
         session.refill_burst();
-        let waiting = session.flight.outstanding > 0 || session.life.ping_outstanding;
-        if waiting && session.is_overdue(now) {
+        let (data, ping) = (session.flight.outstanding > 0, session.life.ping_outstanding);
+        if data && session.is_stalled(now) || ping && session.is_overdue(now) {
             return self.close_session(now, id, CloseReason::Unresponsive);
         }
+        let waiting = data || ping;
         let losses = session.lose_everything(now, &mut self.flows);
         self.stats.lost_fragments += losses.fragments;
         session.congestion.on_timeout(now, waiting);
         session.forbid_tail_probe();
+        if !data {
+            session.life.stalled_since = None;
+        }
         if !waiting {
             if !session.life.probe_outstanding {
                 session.life.waiting_since = None;

@@ -120,7 +120,7 @@ impl Endpoint {
             key,
         };
         let sent = self.finish_packet(batch, start, clear_at, route, sealings, far_ids);
-        if let Envelope::Session(id) = packet.envelope {
+        if let Envelope::Session(id) | Envelope::Probe(id, _) = packet.envelope {
             self.count_sent(id, sent, false);
         }
         true

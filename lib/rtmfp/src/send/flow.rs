@@ -42,8 +42,8 @@ pub(crate) struct SendFlow {
     pub(crate) queue: Queue,
     /// The far end's last advertisement in bytes.
     pub(crate) window: u64,
-    /// The timestamp of the packet that it came in.
-    pub(crate) window_told: Option<u16>,
+    /// The timestamp of the packet that it came in, and when that was.
+    pub(crate) window_told: Option<(u16, Time)>,
     /// The far end has rejected the flow.
     pub(crate) exception: bool,
     pub(crate) probe: Option<Probe>,

@@ -80,7 +80,7 @@ impl Session {
         if done.data {
             self.note_packet(now, out.len() - start, room);
             self.flight.next_tsn += 1;
-            self.life.waiting_since.get_or_insert(now);
+            self.life.stalled_since.get_or_insert(now);
             self.arm_retransmission(now);
             self.arm_tail_probe(now);
             if self.acks.is_pending() {

@@ -183,8 +183,7 @@ impl Session {
         losses
     }
 
-    /// The retransmission alarm: all that is under way is taken for lost (RFC 7016 section 3.6.2.6). Answers whether
-    /// anything was.
+    /// The retransmission alarm: all that is under way is taken for lost (RFC 7016 section 3.6.2.6). Answers what was.
     pub(crate) fn lose_everything(&mut self, now: Time, flows: &mut Flows) -> Losses {
         let mut losses = Losses::default();
         while let Some(entry) = self.flight.sent.pop_front() {

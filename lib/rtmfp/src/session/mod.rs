@@ -89,8 +89,10 @@ pub(crate) struct Liveness {
     pub(crate) ping_outstanding: bool,
     /// A buffer probe waits for its acknowledgement.
     pub(crate) probe_outstanding: bool,
-    /// Since when the far end should have answered.
+    /// Since when the far end should have answered a ping or a buffer probe.
     pub(crate) waiting_since: Option<Time>,
+    /// Since when it has acknowledged nothing of the data that is under way.
+    pub(crate) stalled_since: Option<Time>,
     /// A valid packet has come with the session's keys.
     pub(crate) proven: bool,
     /// Since when there has been no flow.
@@ -245,6 +247,7 @@ impl Session {
                 ping_outstanding: false,
                 probe_outstanding: false,
                 waiting_since: None,
+                stalled_since: None,
                 proven: false,
                 flowless_since: now,
                 closing_since: now,
@@ -297,16 +300,21 @@ impl Session {
         self.timers.set(Timer::Idle, now + self.config.idle_limit);
     }
 
-    /// Whether the far end owes an answer since the retransmit limit; from now on it owes one.
-    pub(crate) fn is_overdue(&mut self, now: Time) -> bool {
-        let since = *self.life.waiting_since.get_or_insert(now);
-        now.since(since) >= self.config.retransmit_limit
+    /// Whether the far end owes an answer to a ping or a buffer probe since the retransmit limit.
+    pub(crate) fn is_overdue(&self, now: Time) -> bool {
+        self.life.waiting_since.is_some_and(|since| now.since(since) >= self.config.retransmit_limit)
+    }
+
+    /// Whether it has acknowledged nothing of what is under way for as long.
+    pub(crate) fn is_stalled(&self, now: Time) -> bool {
+        self.life.stalled_since.is_some_and(|since| now.since(since) >= self.config.retransmit_limit)
     }
 
     /// Sets the retransmission alarm: one time-out from now, or when the patience with a silent far end has ended.
     pub(crate) fn arm_retransmission(&mut self, now: Time) {
-        let patience =
-            self.life.waiting_since.map_or(Time::MAX, |since| since + self.config.retransmit_limit);
+        let waiting = [self.life.waiting_since, self.life.stalled_since];
+        let since = waiting.into_iter().flatten().min();
+        let patience = since.map_or(Time::MAX, |since| since + self.config.retransmit_limit);
         self.timers.set(Timer::Retransmit, patience.min(now + self.path.erto));
     }
 

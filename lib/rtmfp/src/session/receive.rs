@@ -34,9 +34,13 @@ pub(crate) struct Received {
     looked_at: u64,
 }
 
+/// Timestamps of packets that came within this time tell which was sent first: they count 4 ms modulo 2¹⁶ (RFC 7016
+/// section 2.2.4), so that half of them are 131 s.
+const TIMESTAMP_ORDER: Duration = Duration::from_secs(128);
+
 /// Acknowledgements of more sequence numbers than this in one packet are hardly meant well: they cost much, and say
 /// the same things over and over.
-const MOST_LOOKED_AT: u64 = 65_536;
+const MOST_LOOKED_AT: u64 = 16_384;
 
 impl Received {
     pub(crate) fn new(session: &Session) -> Self {
@@ -239,12 +243,13 @@ impl Session {
         packet.newest = newest;
         flow.options.clear();
         // An acknowledgement that was overtaken says nothing about the window of now: it acknowledges less, or the
-        // packet was sent earlier.
-        let overtaken = packet.timestamp.zip(flow.window_told).is_some_and(|(at, told)| {
-            at.wrapping_sub(told) > 0x7fff // modulo 2¹⁶ (RFC 7016 section 2.2.4)
+        // packet was sent earlier. Timestamps go round in 262 s: of two that are far apart none is the earlier one.
+        let overtaken = packet.timestamp.zip(flow.window_told).is_some_and(|(at, (told, told_at))| {
+            // Modulo 2¹⁶ (RFC 7016 section 2.2.4).
+            now.since(told_at) < TIMESTAMP_ORDER && at.wrapping_sub(told) > 0x7fff
         });
         if acknowledged.is_gt() || (acknowledged.is_eq() && !overtaken) {
-            flow.window_told = packet.timestamp;
+            flow.window_told = packet.timestamp.map(|timestamp| (timestamp, now));
             flow.window = chunk.window_blocks.saturating_mul(1024);
         }
         self.note_answer();
@@ -318,7 +323,11 @@ impl Session {
         };
         self.congestion.on_acknowledgement(&ack);
         self.refill_burst();
-        if self.timers.is_set(Timer::Retransmit) {
+        // Who acknowledges the same all the time has stopped neither the alarm nor the dead peer's clock.
+        if packet.acked > 0 {
+            self.life.stalled_since = (self.flight.outstanding > 0).then_some(cx.now);
+        }
+        if self.timers.is_set(Timer::Retransmit) && (packet.acked > 0 || losses.fragments > 0) {
             self.arm_retransmission(cx.now);
         }
         self.arm_tail_probe(cx.now);

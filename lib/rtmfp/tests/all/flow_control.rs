@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::common::endpoint;
 use crate::hand::flows::{Seen, view};
+use crate::hand::writes::flow_between;
 use crate::hand::{A, Fate, Forger, Hands, deliver, transmits};
 use rtmfp::wire::{Chunk, DataFlags, Fragment, UserData, write_startup_options};
 use rtmfp::{Config, Event, Priority, SessionConfig};
@@ -296,5 +297,22 @@ fn numbers_at_the_end_of_their_space_do_no_harm() {
             }
             bring(&mut forger, &mut victim, now, chunk(flow, 1, fragment, &options, b"x"));
         }
+    }
+}
+
+#[test]
+fn a_window_that_opens_after_any_time_is_news() {
+    // Timestamps go round in 262 s, and those of half of that before now look like later ones.
+    for pause in [100, 135, 160, 200, 270, 400] {
+        let (mut hands, flow, offered) =
+            flow_between(endpoint("a", 1, Config::default()), endpoint("b", 2, Config::default()));
+        hands.reads = false;
+        (0..62).for_each(|_| hands.write(flow, 1000));
+        hands.run(Duration::from_secs(pause));
+        assert_eq!(hands.read_all(1, offered).len(), 62);
+        hands.run_millis(2000);
+        hands.write(flow, 10);
+        hands.run_millis(1000);
+        assert_eq!(hands.read_all(1, offered).len(), 1, "{pause} s");
     }
 }

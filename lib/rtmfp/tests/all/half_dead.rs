@@ -7,7 +7,7 @@ use crate::common::{Peer, endpoint, link, node};
 use crate::hand::flows::{Seen, view};
 use crate::hand::{B, Fate, Hands, deliver};
 use rtmfp::driver::Node;
-use rtmfp::wire::{Chunk, DataFlags, Fragment, UserData, kind, write_startup_options};
+use rtmfp::wire::{Chunk, DataFlags, Fragment, UserData, kind, write_ack_ranges, write_startup_options};
 use rtmfp::{CloseReason, Config, Event, Priority, SendFlowId};
 use rtmfp_base::{Message, Tag, WriteOptions};
 use rtmfp_netsim::{HostId, Network};
@@ -34,11 +34,15 @@ enum Half {
     Pings,
     /// It sends data, and acknowledges none.
     Talks,
+    /// It says all the time what it has acknowledged before, which was all.
+    Repeats,
+    /// It answers pings that nobody has sent.
+    Unasked,
 }
 
 #[test]
 fn a_peer_that_acknowledges_nothing_is_freed_in_time_whatever_else_it_says() {
-    for half in [Half::Pings, Half::Talks] {
+    for half in [Half::Pings, Half::Talks, Half::Repeats, Half::Unasked] {
         let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, Config::default()));
         let flow = hands.open(b"live", Priority::Routine);
         hands.write(flow, 100);
@@ -60,6 +64,15 @@ fn a_peer_that_acknowledges_nothing_is_freed_in_time_whatever_else_it_says() {
             let mut packets = Vec::new();
             match half {
                 Half::Pings => packets.extend((0..pings).map(|_| far.packet(&[Chunk::PingReply(&[])]))),
+                Half::Unasked => packets.push(far.packet(&[Chunk::PingReply(&[])])),
+                Half::Repeats => {
+                    let mut ack = Vec::new();
+                    write_ack_ranges(2, 64, 1, core::iter::empty(), 100, &mut ack);
+                    // Behind the kind and the length.
+                    packets.push(
+                        far.packet(&[Chunk::parse(kind::ACK_RANGES, &ack[3..]).expect("an acknowledgement")]),
+                    );
+                }
                 Half::Talks => {
                     let mut options = Vec::new();
                     write_startup_options(b"talk", None, &mut options);
@@ -86,6 +99,13 @@ fn a_peer_that_acknowledges_nothing_is_freed_in_time_whatever_else_it_says() {
         let unresponsive =
             |event: &Event| matches!(event, Event::SessionClosed { reason: CloseReason::Unresponsive, .. });
         assert_eq!(hands.count(0, unresponsive), 1, "{half:?}: {:?}", hands.events[0]);
+        let data = |seen: &Seen| matches!(seen, Seen::Data { sequence: 2, .. });
+        let tries =
+            hands.packets(0).into_iter().filter(|(at, _, seen)| *at > left && seen.iter().any(data)).count();
+        assert!(
+            tries >= 5,
+            "{half:?}: what is missing is sent again, at ever longer intervals: {tries} times"
+        );
         // Everything that was queued for it has gone with it.
         assert_eq!(hands.ends[0].holdings().held_queued_bytes, 0);
         assert!(hands.ends[0].send_flow(flow).is_none());

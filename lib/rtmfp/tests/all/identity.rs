@@ -258,18 +258,86 @@ fn a_session_that_others_open_takes_the_flows_that_wait_for_its_far_end_when_it_
     let now = Time::from_secs(1);
     let mut end = endpoint("z", 1, Config::default());
     end.add_interface(InterfaceId(0), A);
-    // Nobody answers at the address that is tried.
-    let flows = [&b"b"[..], b"*", b"c"].map(|epd| open(&mut end, now, epd, v4(9)));
+    // Nobody answers at the addresses that are tried.
+    let flows = [(&b"b"[..], v4(9)), (b"b*", B), (b"*", v4(9)), (b"c", B)];
+    let flows = flows.map(|(epd, to)| open(&mut end, now, epd, to));
     transmits(&mut end, now);
     let mut forger = Forger::new("b", B);
     forger.connect(now, &mut end, b"z");
     let reply = forger.packet(&[Chunk::PingReply(b"")]);
     deliver(&mut end, now, B, &reply);
     let session = end.open_sessions()[0];
-    assert_eq!(flows.map(|flow| session_of(&mut end, flow)), [Some(session), Some(session), None]);
-    assert_eq!(end.session_count(), 2);
-    end.send_flow(flows[2]).expect("it").close(now);
+    // The third one names nobody in particular, and anybody may come from anywhere.
+    let got = flows.map(|flow| session_of(&mut end, flow));
+    assert_eq!(got, [Some(session), Some(session), None, None]);
+    assert_eq!(end.session_count(), 3);
+    for flow in &flows[2..] {
+        end.send_flow(*flow).expect("it").close(now);
+    }
     assert_eq!(end.session_count(), 1);
+}
+
+#[test]
+fn who_calls_gets_no_flow_to_somebody_of_whom_there_may_be_many() {
+    let now = Time::from_secs(1);
+    let mut end = endpoint("z", 1, Config::default());
+    end.add_interface(InterfaceId(0), A);
+    // As a client that looks for any server of an application.
+    let flow = open(&mut end, now, b"app*", B);
+    write(&mut end, now, flow);
+    transmits(&mut end, now);
+    // Its discriminator selects the stranger's certificate, too.
+    let mut stranger = Forger::new("app of a stranger", v4(66));
+    stranger.connect(now, &mut end, b"z");
+    let ping = stranger.packet(&[Chunk::Ping(b"")]);
+    deliver(&mut end, now, v4(66), &ping);
+    run_jobs(&mut end, now);
+    assert_eq!(session_of(&mut end, flow), None);
+    let data = transmits(&mut end, now)
+        .into_iter()
+        .filter(|(_, _, packet)| kinds(packet).contains(&kind::USER_DATA));
+    assert_eq!(data.count(), 0, "what is written is for whoever answers at the address that was given");
+    // And who answers there gets it.
+    let mut server = Forger::new("app", B);
+    let later = now + SECOND;
+    end.handle_timeout(later);
+    let hello = transmits(&mut end, later).into_iter().rev().find(|(_, to, _)| *to == B);
+    assert!(hello.is_some(), "it is still looked for");
+    server.connect(later, &mut end, b"z");
+    let ping = server.packet(&[Chunk::Ping(b"")]);
+    deliver(&mut end, later, B, &ping);
+    assert!(session_of(&mut end, flow).is_some());
+}
+
+#[test]
+fn a_deadline_holds_for_a_flow_that_moves_to_a_session_that_has_no_keys_yet() {
+    let now = Time::from_secs(1);
+    let mut end = endpoint("a", 1, Config::default());
+    end.add_interface(InterfaceId(0), A);
+    let flows = [&b"b"[..], b"b*"].map(|epd| open(&mut end, now, epd, B));
+    let finish_by = now + Duration::from_millis(200);
+    let options = WriteOptions { notify: true, finish_by, ..WriteOptions::default() };
+    end.send_flow(flows[1]).expect("it").write(now, Message::from(vec![1]), &options).expect("room");
+    end.handle_timeout(now);
+    let mut forger = Forger::new("b", B);
+    for (_, _, packet) in transmits(&mut end, now) {
+        let (_, chunks) = forger.open(DEFAULT_KEY, &packet);
+        let Chunk::IHello(hello) = parse(&chunks)[0] else { panic!("no hello") };
+        let rhello = forger.rhello(hello.tag, b"cookie");
+        deliver(&mut end, now, B, &rhello);
+    }
+    assert_eq!(end.stats().merged_sessions, 1);
+    // Public-key work takes its time.
+    let mut told = false;
+    while !told {
+        let at = end.poll_timeout().expect("the message has to end").0;
+        assert!(at <= finish_by + Duration::from_millis(1), "{at}");
+        end.handle_timeout(at);
+        transmits(&mut end, at);
+        told = events(&mut end, at)
+            .iter()
+            .any(|event| matches!(event, Event::WriteEnded { delivered: false, .. }));
+    }
 }
 
 #[test]

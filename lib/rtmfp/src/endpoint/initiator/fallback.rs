@@ -13,14 +13,12 @@ use crate::wire::{Chunk, IHello, RHello};
 impl Endpoint {
     /// The responder does not answer, or not what it was asked: begins another way of keying, if the profile has one.
     pub(super) fn begin_fallback(&mut self, now: Time, id: SessionId, failure: KeyingFailure) {
-        let tag: [u8; 16] = self.random();
+        let tag: [u8; 16] = self.randomness.bytes();
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(opening) = &mut session.opening else { return };
         debug!("session {id}: keying with {}: {failure}", session.path.to);
         self.keying_failure = Some((session.path.to, true, failure));
-        let rng = &mut self.rng;
-        let way =
-            self.profile.fall_back(&session.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
+        let way = self.randomness.secrets(|fill| self.profile.fall_back(&session.certificate, fill));
         if way.is_none() {
             opening.fallback = Fallback::Tried;
             return;
@@ -48,8 +46,7 @@ impl Endpoint {
         }
         let Some(session) = self.sessions.get_mut(id) else { return };
         let Some(opening) = &mut session.opening else { return };
-        let rng = &mut self.rng;
-        let way = self.profile.fall_back(hello.certificate, &mut |bytes| rand::Rng::fill_bytes(rng, bytes));
+        let way = self.randomness.secrets(|fill| self.profile.fall_back(hello.certificate, fill));
         if let Some(work) = way {
             opening.fallback = Fallback::Pending;
             opening.cookie = hello.cookie.to_vec();
