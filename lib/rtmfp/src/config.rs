@@ -171,6 +171,8 @@ impl Default for SessionConfig {
 pub struct Limits {
     /// Sessions, opening ones included.
     pub sessions: usize,
+    /// Sessions that others of one /24 or /56 prefix have opened, so that no network takes all there are.
+    pub prefix_sessions: usize,
     /// Sessions that others opened and have not used yet. They are forgotten after 95 s.
     pub unproven_sessions: usize,
     /// The same, of one /24 or /56 prefix.
@@ -224,6 +226,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions: 65_536,
+            prefix_sessions: 16_384,
             unproven_sessions: 8192,
             unproven_prefix: 512,
             handshakes: 256,

@@ -183,7 +183,7 @@ impl Endpoint {
         let (responder, open) = (session.role == Role::Responder, session.is_open());
         let (from, certificate, epd) = (session.path.to, session.certificate.clone(), session.epd.clone());
         if responder {
-            self.unproven.remove(from.ip());
+            self.callers.prove(from.ip());
         }
         if !open {
             return;

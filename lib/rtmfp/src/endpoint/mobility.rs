@@ -113,6 +113,7 @@ impl Endpoint {
         session.change_path(now, meta.interface, meta.from, meta.dst_ip);
         let (role, far_id) = (session.role, session.far_id);
         if role == Role::Responder {
+            self.callers.move_to(before.ip(), meta.from.ip());
             self.reindex_initiator(id, (before, far_id), (meta.from, far_id));
         }
         self.refile_session(now, id);

@@ -1,5 +1,6 @@
 //! The endpoint: all sessions behind one certificate (RFC 7016 section 3.1).
 
+mod callers;
 mod control;
 mod cookie;
 mod demux;
@@ -20,7 +21,6 @@ mod responder;
 mod stats;
 mod timeouts;
 mod transmit;
-mod unproven;
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -107,7 +107,7 @@ pub struct Endpoint {
     timers: BTreeSet<(Time, SessionId)>,
     jobs: jobs::Jobs,
     hellos: hello::Hellos,
-    unproven: unproven::Unproven,
+    callers: callers::Callers,
     introductions: introduce::Introductions,
     reassembly: fragments::Reassembly,
     paced: fragments::Paced,
@@ -188,7 +188,7 @@ impl Endpoint {
             timers: BTreeSet::new(),
             jobs: jobs::Jobs::default(),
             hellos,
-            unproven: unproven::Unproven::default(),
+            callers: callers::Callers::default(),
             introductions,
             reassembly: fragments::Reassembly::default(),
             paced: fragments::Paced::default(),
@@ -219,10 +219,10 @@ impl Endpoint {
     /// What is held now.
     pub fn holdings(&self) -> Holdings {
         let Index { by_tag, by_epd, by_initiator, by_far } = &self.index;
-        let index = by_tag.len() + by_epd.len() + by_initiator.len() + by_far.len();
+        let index = by_tag.len() + by_epd.len() + by_initiator.len() + by_far.len() + self.callers.prefixes();
         Holdings {
             held_sessions: self.sessions.len() as u64,
-            held_unproven: self.unproven.len() as u64,
+            held_unproven: self.callers.unproven() as u64,
             held_send_flows: self.flows.send.len() as u64,
             held_recv_flows: self.flows.recv.len() as u64,
             held_receipts: self.flows.receipts.len() as u64,

@@ -7,6 +7,7 @@ use log::debug;
 use rtmfp_base::{Prefix, RecvMeta, Time};
 
 use super::Endpoint;
+use super::callers::Refusal;
 use super::cookie::Verdict;
 use super::jobs::{Owner, RespondResult, Responded};
 use crate::SendFlowId;
@@ -107,13 +108,13 @@ impl Endpoint {
             }
         };
         let path = Path::new(meta.interface, meta.from, meta.dst_ip);
-        if !self.unproven.add(&self.config.limits, meta.from.ip()) {
-            self.stats.limited_unproven += 1;
-            return;
+        match self.callers.add(&self.config.limits, meta.from.ip()) {
+            Ok(()) => {}
+            Err(Refusal::Unproven) => return self.stats.limited_unproven += 1,
+            Err(Refusal::Share) => return self.stats.limited_sessions += 1,
         }
         let Some(id) = self.new_session(now, Role::Responder, &path) else {
-            self.unproven.remove(meta.from.ip());
-            return;
+            return self.callers.remove(meta.from.ip(), false);
         };
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.far_id = keying.session_id;
@@ -209,8 +210,8 @@ impl Endpoint {
         if matches!(session.state, State::Keying | State::Responding) {
             self.jobs.forget(id);
         }
-        if session.role == Role::Responder && !session.life.proven {
-            self.unproven.remove(session.path.to.ip());
+        if session.role == Role::Responder {
+            self.callers.remove(session.path.to.ip(), session.life.proven);
         }
         if let Some(opening) = &session.opening {
             self.forget_opening(opening);

@@ -107,7 +107,7 @@ stats! {
     limited_handshakes,
     /// Keying that failed: certificate, keys or policy of the other end.
     failed_handshakes,
-    /// Sessions refused because there are as many as allowed.
+    /// Sessions refused because there are as many as allowed, in all or of the far end's prefix.
     limited_sessions,
     /// Pings not answered because too many came.
     limited_pings,

@@ -459,54 +459,6 @@ fn a_session_that_shows_life_stays_beside_another_one_of_its_address() {
 }
 
 #[test]
-fn sessions_that_nobody_uses_have_a_share_for_each_prefix_and_in_all() {
-    let now = Time::from_secs(1);
-    let mut config = Config::default();
-    config.limits.unproven_prefix = 3;
-    config.limits.unproven_sessions = 5;
-    let mut b = endpoint("b", 1, config);
-    let mut used = None;
-    let connect = |b: &mut Endpoint, now: Time, host: [u8; 4]| {
-        let mut forger = Forger::new("a", SocketAddr::from((host, 1935)));
-        forger.near_id = u32::from_be_bytes(host);
-        let cookie = forger.cookie(now, b, b"b");
-        let before = b.session_count();
-        let keying = forger.keying(&cookie, *b"salt");
-        deliver(b, now, forger.address, &keying);
-        run_jobs(b, now);
-        let answer = transmits(b, now).pop();
-        (b.session_count() > before).then(|| (forger, answer.expect("an answer").2))
-    };
-    let mut begun = Vec::new();
-    for host in 0..12u8 {
-        let session = connect(&mut b, now, [10, 0, host / 4, host]);
-        begun.push(session.is_some());
-        used = used.or(session);
-    }
-    let expected = [true, true, true, false, true, true, false, false, false, false, false, false];
-    assert_eq!(begun, expected);
-    assert_eq!((b.stats().limited_unproven, b.holdings().held_unproven), (7, 5));
-    // One of them is used: there is room again.
-    let (mut forger, answer) = used.expect("a session");
-    let (_, chunks) = forger.open(DEFAULT_KEY, &answer);
-    let Chunk::RIKeying(keying) = parse(&chunks)[0] else { panic!("no keying") };
-    let secret: rtmfp::crypto::InitiatorSecret = std::sync::Arc::new(*b"salt");
-    let keys = forger.profile.conclude(&secret, keying.component)().expect("keys");
-    (forger.far_id, forger.key) = (keying.session_id, forger.profile.install(keys));
-    let ping = forger.packet(&[Chunk::Ping(b"")]);
-    deliver(&mut b, now, forger.address, &ping);
-    assert_eq!(b.holdings().held_unproven, 4);
-    assert!(connect(&mut b, now, [10, 0, 0, 100]).is_some());
-    assert!(connect(&mut b, now, [10, 0, 7, 100]).is_none());
-    // The others are forgotten after their time.
-    for second in 90..100 {
-        b.handle_timeout(now + SECOND * second);
-        transmits(&mut b, now + SECOND * second);
-    }
-    assert_eq!((b.session_count(), b.holdings().held_unproven), (1, 0));
-}
-
-#[test]
 fn cookies_that_no_keying_packet_has_room_for_are_not_taken() {
     let (now, mut end, flow) = opening_to_b("a", false);
     let later = now + SECOND;

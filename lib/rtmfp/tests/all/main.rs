@@ -10,6 +10,7 @@ mod hand;
 mod acks;
 mod amplification;
 mod apart;
+mod callers;
 mod congestion;
 mod counters;
 mod deadlines;

@@ -72,6 +72,7 @@ impl RedirectorConfig {
             }
             RedirectorMode::Fixed { limits, .. } => config.limits.hellos = hello_limits(limits),
         }
+        config.limits.prefix_sessions = config.limits.sessions / 2;
         config
     }
 }

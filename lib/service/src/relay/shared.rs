@@ -88,6 +88,9 @@ impl Shared {
         config.limits.send_queue = link.max_queued_bytes;
         // Those of clients, and some that are new or take leave.
         config.limits.sessions = self.config.max_clients.saturating_add(1024);
+        // Clients of a network with more than half of them come to half, unless a single address may have as many.
+        config.limits.prefix_sessions =
+            self.config.max_clients_per_address.saturating_add(1024).max(config.limits.sessions / 2);
         if outgoing {
             // The client's own deadline comes first.
             config.open_timeout = timeouts.open + Duration::from_secs(1);
