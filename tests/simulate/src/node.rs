@@ -108,6 +108,15 @@ impl Node {
         assert!(held.held_jobs <= limits.handshakes as u64 + 4 * sessions, "node {me}: {held:?}");
         assert!(held.held_control_packets <= limits.control_queue as u64, "node {me}: {held:?}");
         assert_eq!(held.held_events, 0, "node {me}: all events were polled");
+        let received = limits.receive_total + self.config.max_message;
+        assert!(held.held_received_bytes <= received as u64, "node {me}: {held:?}");
+        // The limit is one of writing; what fragments under way cost comes on top.
+        let queued = limits.total_send_queue + limits.total_send_queue / 8;
+        assert!(held.held_queued_bytes <= queued as u64, "node {me}: {held:?}");
+        assert!(held.held_unproven <= limits.unproven_sessions as u64, "node {me}: {held:?}");
+        assert!(held.held_partial_packets <= limits.startup_fragments.packets as u64, "node {me}: {held:?}");
+        // Each session is known by two discriminators, a tag or an initiator, an address and a network at the most.
+        assert!(held.held_index_entries <= 5 * sessions, "node {me}: {held:?}");
         let receipts = self.talker.open_receipts() as u64;
         assert_eq!(held.held_receipts, receipts, "node {me}: receipts of writes that have not ended");
         if receipts > 0 {
@@ -124,10 +133,14 @@ impl Node {
         self.talker.check(now, woken);
     }
 
-    /// Sessions and what they have in the network.
+    /// Sessions and what they have in the network. What they have sent themselves is a part of what the endpoint has.
     fn flights(&mut self) -> Vec<(SessionId, usize, usize)> {
         let endpoint = &mut self.driver.endpoint;
         let sessions = endpoint.open_sessions();
+        let sent = |id: &SessionId| endpoint.session(*id).map(|session| session.counters().sent_packets);
+        let sent: u64 = sessions.iter().filter_map(sent).sum();
+        let all = endpoint.stats().sent_datagrams;
+        assert!(sent <= all, "node {}: sessions have sent {sent} packets of {all}", self.talker.me);
         let flight = |id| {
             let info = endpoint.session(id)?.info();
             Some((id, info.window, info.outstanding))

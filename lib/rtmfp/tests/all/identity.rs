@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::endpoint;
 use crate::hand::{A, B, DELAY, Fate, Forger, Hands, deliver, events, kinds, parse, run_jobs, transmits, v4};
 use bytes::Bytes;
-use rtmfp::crypto::{DEFAULT_KEY, Profile};
+use rtmfp::crypto::DEFAULT_KEY;
 use rtmfp::wire::{Chunk, CookieChange, Mode, RHello, kind};
 use rtmfp::{CloseReason, Config, Endpoint, Event, FlowSpec, Holdings, Priority, SendFlowId, SessionId};
 use rtmfp_base::{InterfaceId, Message, Tag, Time, WriteOptions};
