@@ -17,7 +17,6 @@ use super::Endpoint;
 use crate::SessionId;
 use crate::event::CloseReason;
 use crate::session::{Role, Session, State, Timer};
-use crate::wire::Chunk;
 
 /// How long an opening session that lost a glare waits for the far end to show its keys, before it goes on.
 const YIELD: Duration = Duration::from_secs(10);
@@ -96,7 +95,7 @@ impl Endpoint {
         }
         let is_wanted = self.sessions.get(id).is_some_and(|session| !self.openings_to(session).is_empty());
         if is_wanted || self.neighbours(from).next().is_some() {
-            self.ping_now(now, id);
+            self.ping(now, id);
         }
         let unproven = |&other: &SessionId| self.sessions.get(other).is_some_and(|other| !other.life.proven);
         let epd = self.sessions.get(id).map(|session| session.epd.clone()).unwrap_or_default();
@@ -117,7 +116,7 @@ impl Endpoint {
         let waits = unproven && !rested;
         if waits {
             self.rest(now, id);
-            self.ping_now(now, other);
+            self.ping(now, other);
         }
         waits
     }
@@ -265,20 +264,6 @@ impl Endpoint {
             return;
         }
         session.timers.set(Timer::Deadline, now + session.config.challenge_limit);
-        self.ping_now(now, id);
-    }
-
-    /// Sends a ping, that is repeated until any answer comes.
-    fn ping_now(&mut self, now: Time, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        session.life.ping_outstanding = true;
-        session.life.waiting_since.get_or_insert(now);
-        session.life.last_sent = now;
-        // An alarm that was left by data has nothing to say about the ping.
-        if session.flight.outstanding == 0 {
-            session.timers.set(Timer::Retransmit, now + session.path.erto);
-        }
-        self.send_session_chunk(id, &Chunk::Ping(&[]));
-        self.touch(now, id);
+        self.ping(now, id);
     }
 }

@@ -10,7 +10,6 @@ use super::Endpoint;
 use crate::SessionId;
 use crate::event::{CloseReason, Event};
 use crate::session::{Blank, Session, State, Timer};
-use crate::wire::Chunk;
 
 /// A path is not tried out of turn more often than this.
 const HASTE_PERIOD: Duration = Duration::from_secs(1);
@@ -130,6 +129,7 @@ impl Endpoint {
                 self.touch(now, id);
             }
             State::Open => {
+                session.reach.hastened = Some(now);
                 self.flows.events.push_back(Event::AddressChanged { session: id, to, interface });
                 self.ping(now, id);
             }
@@ -141,20 +141,9 @@ impl Endpoint {
     fn hasten(&mut self, now: Time, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.may_hasten(now) {
+            session.reach.hastened = Some(now);
             self.ping(now, id);
         }
-    }
-
-    /// Asks the far end for a sign of life now; it is repeated until one comes (RFC 7016 section 3.5.4.1).
-    fn ping(&mut self, now: Time, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        session.reach.hastened = Some(now);
-        session.life.last_sent = now;
-        session.life.ping_outstanding = true;
-        session.life.waiting_since.get_or_insert(now);
-        session.timers.set_earlier(Timer::Retransmit, now + session.path.erto);
-        self.send_session_chunk(id, &Chunk::Ping(&[]));
-        self.touch(now, id);
     }
 }
 

@@ -157,11 +157,22 @@ impl Endpoint {
         session.arm_keepalive(now);
         // Data that is under way is answered as well as a ping would be.
         if !session.life.ping_outstanding && session.flight.outstanding == 0 {
-            session.life.ping_outstanding = true;
-            session.life.waiting_since.get_or_insert(now);
-            session.timers.set(Timer::Retransmit, now + session.path.erto);
-            self.send_session_chunk(id, &Chunk::Ping(&[]));
+            self.ping(now, id);
         }
+    }
+
+    /// Asks the far end for a sign of life now; it is repeated until one comes (RFC 7016 section 3.5.4.1).
+    pub(super) fn ping(&mut self, now: Time, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.life.last_sent = now;
+        session.life.ping_outstanding = true;
+        session.life.waiting_since.get_or_insert(now);
+        // An alarm that was left by data has nothing to say about the ping.
+        if session.flight.outstanding == 0 {
+            session.timers.set(Timer::Retransmit, now + session.path.erto);
+        }
+        self.send_session_chunk(id, &Chunk::Ping(&[]));
+        self.touch(now, id);
     }
 
     fn on_close_timer(&mut self, now: Time, id: SessionId) {
