@@ -107,10 +107,13 @@ impl Trial {
         assert_eq!(missing(&self.network), Vec::<Bytes>::new(), "nodes that have not registered");
         let mut flows = Vec::new();
         for &from in &nodes {
-            let host = self.hosts[from];
-            let now = self.network.now_at(host);
-            let others = nodes.iter().copied().filter(|&to| to != from && self.can_meet(from, to));
-            for to in others.collect::<Vec<_>>() {
+            // Of two only one looks for the other: when both do, each opens its own box, and nobody need forward hellos.
+            let others: Vec<usize> =
+                nodes.iter().copied().filter(|&to| to > from && self.can_meet(from, to)).collect();
+            for to in others {
+                let (from, to) = if self.dice.chance(0.5) { (from, to) } else { (to, from) };
+                let host = self.hosts[from];
+                let now = self.network.now_at(host);
                 flows.extend(self.network.service::<Node>(host).visit(now, to));
             }
         }
