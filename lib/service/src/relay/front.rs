@@ -124,7 +124,7 @@ impl Front {
                 self.doors.watch(&mut self.actions, listen);
             }
             Err(error) => {
-                let error = format!("cannot listen on {listen}: {error}");
+                let error = listen.failure(&error);
                 self.finish(Err(error));
             }
         }

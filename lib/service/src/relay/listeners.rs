@@ -91,6 +91,7 @@ impl Listeners {
     fn ready(&mut self, shared: &mut Shared, number: usize, local: SocketAddr) {
         let Some(listener) = self.all.get(number) else { return };
         let listen = Listen { address: local, ..listener.listen };
+        shared.own.add(listen);
         match &shared.config.worker {
             Some(own) => {
                 debug!("worker {}: {listen}", own.worker.number());
