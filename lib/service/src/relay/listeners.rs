@@ -98,8 +98,9 @@ impl Listeners {
                 own.worker.set_port(number, local.port());
             }
             None => {
-                shared.actions.push_back(listen.announcement());
+                // Who reads the announcement finds all open.
                 self.doors.watch(&mut shared.actions, listen);
+                shared.actions.push_back(listen.announcement());
             }
         }
     }

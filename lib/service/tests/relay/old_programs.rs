@@ -181,7 +181,7 @@ fn what_cannot_be_converted_goes_on_as_it_is_and_each_client_is_warned_of_once()
     journal::begin();
     let mut chain = Chain::new(1, &["rtmp", "rtmfp", "rtmp"], Chain::friendly());
     let said = vec![connect(3.0), shared_object(), external(), shared_object()];
-    add_script(&mut chain, said.clone());
+    add_script(&mut chain, said);
     chain.network.run_for(Duration::from_secs(3));
     let got = chain.server().all().next().expect("a session").messages();
     assert_eq!(got.iter().filter(|message| **message == shared_object()).count(), 2);
