@@ -7,8 +7,8 @@ use rtmfp_netsim::HostId;
 use crate::clip::Clip;
 use crate::encoder::{End, Task};
 use crate::limits::counter;
-use crate::server::Session;
-use crate::world::Chain;
+use crate::server::{Server, Session};
+use crate::world::{Chain, SERVER, at};
 
 const SHUT_DOWN: &str = "NetConnection.Connect.AppShutdown";
 const CHAIN: [&str; 3] = ["rtmp", "rtmfp", "rtmp"];
@@ -77,6 +77,23 @@ fn one_that_has_waited_long_before_is_not_waited_for_again() {
     let relay = drain(&mut chain, 0);
     chain.network.run_for(Duration::from_secs(4));
     assert_eq!(chain.network.finished(relay), Some(&Ok(())));
+}
+
+#[test]
+fn streams_that_carry_media_are_waited_for_as_long_as_they_run() {
+    let clip = Clip::new(3000);
+    for task in [Task::Publish(clip.clone(), End::Stay), Task::Play] {
+        for drained in [0, 1] {
+            let mut chain = Chain::new(1, &CHAIN, Server::playing(at(SERVER), clip.clone()));
+            let client = chain.add_client(task.clone());
+            chain.network.run_for(Duration::from_secs(5));
+            let relay = drain(&mut chain, drained);
+            chain.network.run_for(Duration::from_secs(70));
+            assert_eq!(chain.network.finished(relay), None);
+            assert!(!chain.client(client).has_code(SHUT_DOWN));
+            assert!(chain.client(client).closed.is_none());
+        }
+    }
 }
 
 /// How many media messages there are, and where a command is among all messages, and whether media follows.

@@ -1,6 +1,6 @@
 //! What a destination says to clients that it does not want.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
 use rtmfp_media::TcMessage;
 use rtmfp_media::amf0::Limits;
@@ -37,8 +37,11 @@ impl fmt::Display for Refusal {
             if !core::mem::replace(&mut is_first, false) {
                 f.write_str(": ")?;
             }
-            for character in text.chars().take(MAX_TEXT).filter(|character| *character != '"') {
-                write!(f, "{}", character.escape_debug())?;
+            for character in text.chars().take(MAX_TEXT) {
+                match character {
+                    '"' | '\'' => f.write_char(character)?,
+                    other => write!(f, "{}", other.escape_debug())?,
+                }
             }
         }
         if is_first { f.write_str("it does not say why") } else { Ok(()) }
@@ -79,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_destination_s_words_stay_one_short_line() {
-        assert_eq!(refusal("not today").to_string(), "NetConnection.Connect.Rejected: not today");
+        assert_eq!(refusal("it's \"no\"").to_string(), "NetConnection.Connect.Rejected: it's \"no\"");
         assert_eq!(refusal("a\nb\u{1b}").to_string(), "NetConnection.Connect.Rejected: a\\nb\\u{1b}");
         assert!(refusal(&"x".repeat(5000)).to_string().len() < 300);
         let silent =
