@@ -51,6 +51,13 @@ pub struct Relay {
     #[arg(long)]
     pub no_wrong_port_watch: bool,
 
+    /// How long to let streams run on after the first SIGTERM or SIGINT; inf: to their end
+    ///
+    /// What is left then is ended in order: clients and the destination are told, so that encoders go elsewhere. Clients
+    /// without a stream, and those whose streams have carried nothing for 30 seconds, are ended without that wait.
+    #[arg(long, value_name = "SECONDS", default_value = "inf")]
+    pub drain_timeout: Lifetime,
+
     /// How much is logged.
     #[command(flatten)]
     pub verbosity: Verbosity,
@@ -192,6 +199,10 @@ pub struct Limits {
     #[arg(long, value_name = "BYTES", default_value = "192K")]
     pub max_memory_before_connect: ByteCount,
 
+    /// Close a client that sends more bytes of commands, data and shared objects a second, or four times as many at once
+    #[arg(long, value_name = "BYTES", default_value = "2M")]
+    pub max_commands: ByteCount,
+
     /// Close a client whose handshake takes longer
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     pub handshake_timeout: Seconds,
@@ -203,8 +214,8 @@ pub struct Limits {
 
 // Each paragraph is one line: the manual page fills its lines itself.
 const AFTER_HELP: &str = "\
-Signals: at the first SIGTERM or SIGINT no new clients are taken, running streams go on to their end, then the program \
-exits. At the second it exits at once. At SIGUSR1 it prints its figures on standard error, of several workers also those \
+Signals: at the first SIGTERM or SIGINT no new clients are taken, clients that carry nothing are sent away, running \
+streams go on to their end or to that of --drain-timeout, then the program exits. At the second it exits at once. At SIGUSR1 it prints its figures on standard error, of several workers also those \
 of each. At SIGHUP it reads the file of --redirector-user-file again, for the next attempt to register; without such a file it ends at once.
 
 Exit codes: 0 ended as asked, 1 could not do its work, 2 the command line makes no sense.
@@ -242,6 +253,8 @@ mod tests {
         assert_eq!(relay.security.dh_groups.to_string(), "16,14,2");
         assert_eq!(relay.security.max_dh_group, None);
         assert_eq!(relay.security.crypto_threads, 1);
+        assert_eq!(relay.drain_timeout.to_string(), "inf");
+        assert_eq!(relay.limits.max_commands.0, 2 << 20);
         assert_eq!(relay.limits.max_message.0, 6 << 20);
         assert_eq!(relay.limits.max_memory.0, 8 << 20);
         assert_eq!(relay.limits.max_memory_before_connect.0, 192 << 10);

@@ -49,12 +49,14 @@ fn relay(options: Relay) -> Result<(), String> {
         fleet,
         verbosity,
         no_wrong_port_watch,
+        drain_timeout,
         ..
     } = options;
     let seed = seed()?;
     let listen = listen.into_iter().map(|url| listener(url, security.legacy)).collect();
     let mut config = RelayConfig::new(listen, destination(to, security.legacy), seed);
     config.watch_other_ports = !no_wrong_port_watch;
+    config.timeouts.drain = drain_timeout.0.unwrap_or(Duration::MAX);
     set_media(&mut config, media);
     set_limits(&mut config, limits);
     set_load(&mut config, &fleet);
@@ -136,6 +138,7 @@ fn set_media(config: &mut RelayConfig, media: Media) {
 fn set_limits(config: &mut RelayConfig, limits: Limits) {
     config.max_clients = limits.max_clients as usize;
     config.max_clients_per_address = limits.max_clients_per_address as usize;
+    config.max_talk = limits.max_commands.0;
     config.link.trusted.message_bytes = limits.max_message.0;
     config.link.trusted.session_bytes = limits.max_memory.0;
     config.link.untrusted.session_bytes = limits.max_memory_before_connect.0;

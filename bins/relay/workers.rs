@@ -1,7 +1,5 @@
 //! Several workers behind the addresses of one relay.
 
-use std::fmt::Display;
-
 use rtmfp_cli::PortRange;
 use rtmfp_runtime::{Config, Error, HeldPort, Member, Report, SignalHook, TcpOptions, run_group};
 use rtmfp_service::{Advertise, Front, Listen, Protocol, Relay, RelayConfig, WorkerConfig, Workers};
@@ -52,8 +50,7 @@ pub(crate) fn run(
 fn hold_ports(listen: &mut [Listen]) -> Result<Vec<HeldPort>, String> {
     let mut held = Vec::new();
     for listen in listen.iter_mut().filter(|listen| listen.protocol != Protocol::Rtmfp) {
-        let error = |error: &dyn Display| format!("cannot listen on {listen}: {error}");
-        let port = HeldPort::take(listen.address).map_err(|e| error(&e))?;
+        let port = HeldPort::take(listen.address).map_err(|error| listen.failure(&error))?;
         listen.address = port.address();
         held.push(port);
     }

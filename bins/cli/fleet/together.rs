@@ -1,6 +1,6 @@
 //! Which options of a relay do not go together, where there is more to say than the parser knows.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::{AdvertiseAddress, PortRange};
 use crate::{ListenUrl, Relay, Scheme};
@@ -16,6 +16,7 @@ impl Relay {
     /// What to tell people.
     pub fn check(&self) -> Result<(), String> {
         self.check_listen()?;
+        self.check_destination()?;
         self.check_workers()?;
         self.check_redirectors()
     }
@@ -32,6 +33,28 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    /// Whether the destination is the relay itself. Of names that shows later, when they are looked up.
+    fn check_destination(&self) -> Result<(), String> {
+        let Ok(ip) = self.to.host.parse::<IpAddr>() else { return Ok(()) };
+        // Who connects to "all addresses" comes to the loopback.
+        let is_loopback = ip.is_loopback() || ip.is_unspecified();
+        let is_there = |url: &&ListenUrl| {
+            let bound = url.address.ip();
+            let is_same_transport = (url.scheme == Scheme::Rtmfp) == (self.to.scheme == Scheme::Rtmfp);
+            let is_same_port = url.address.port() == self.to.port && bound.is_ipv4() == ip.is_ipv4();
+            let is_at = bound == ip
+                || is_loopback && (bound.is_unspecified() || bound.is_loopback() && ip.is_unspecified());
+            is_same_transport && is_same_port && is_at
+        };
+        self.listen.iter().find(is_there).map_or(Ok(()), |url| {
+            Err(format!(
+                "--to {}: that is this relay's own --listen {url}, and no client would ever arrive; the destination is \
+                 the media server, or the relay beside it",
+                self.to
+            ))
+        })
     }
 
     fn check_workers(&self) -> Result<(), String> {

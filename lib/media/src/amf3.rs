@@ -19,7 +19,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use plain::{plain, to_amf0};
+pub use plain::{first_plain, first_to_amf0, plain, to_amf0};
 pub use read::Reader;
 pub use value::{Complex, ComplexId, Element, NumberVector, Store, Traits, TraitsId, Value};
 pub use write::Writer;

@@ -91,9 +91,8 @@ impl Common {
         self.ended
     }
 
-    /// Takes a received message.
-    pub(crate) fn receive(&mut self, message: TcMessage) -> Received {
-        let meaning = Meaning::of(&message);
+    /// Takes a received message that means this.
+    pub(crate) fn receive(&mut self, message: TcMessage, meaning: Meaning) -> Received {
         match meaning {
             Meaning::FlowSync { .. } | Meaning::SetKeepalive { .. } => {
                 self.stats.ignored_messages += 1;

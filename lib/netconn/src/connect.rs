@@ -5,7 +5,7 @@ use rtmfp_media::amf0::{Limits, Value};
 use rtmfp_media::command::{self, Command, Info};
 use rtmfp_media::message::CONTROL_STREAM;
 
-use crate::meaning::readable;
+use crate::meaning::{FIRST_ARGUMENT, HEAD, OBJECT, readable, stream_argument};
 
 /// What a client asks for by `connect`.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +21,13 @@ pub struct ConnectRequest {
 impl ConnectRequest {
     /// Reads a message; `None` if it is something else.
     pub fn parse(message: &TcMessage) -> Option<Self> {
-        let message = &*readable(message);
-        let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
+        let head = &*readable(message, HEAD);
+        let command = Command::parse(head.kind, &head.payload, &Limits::DEFAULT).ok()?;
         if command.name != "connect" || message.stream_id != CONTROL_STREAM {
             return None;
         }
+        let message = &*readable(message, OBJECT);
+        let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
         let object = command.object();
         let text = |key| {
             let value = object.and_then(|object| object.get(key));
@@ -38,22 +40,33 @@ impl ConnectRequest {
 /// What a client does with a stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum StreamUse {
+    /// It asks for one.
+    Create,
     /// It publishes under a name.
     Publish(String),
     /// It plays what is published under a name.
     Play(String),
+    /// It gives one back; `None`: one that there cannot be.
+    Delete(Option<u32>),
 }
 
 impl StreamUse {
-    /// Reads a message; `None` if it says something else.
+    /// Reads a message; `None` if it says something else. Of what says something else only the beginning is read.
     pub fn parse(message: &TcMessage) -> Option<Self> {
-        let message = &*readable(message);
+        let head = &*readable(message, HEAD);
+        let command = Command::parse(head.kind, &head.payload, &Limits::DEFAULT).ok()?;
+        match command.name {
+            "createStream" => return Some(Self::Create),
+            "publish" | "play" | "deleteStream" => {}
+            _ => return None,
+        }
+        let message = &*readable(message, FIRST_ARGUMENT);
         let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
         let name = || command.argument(0).and_then(Value::as_str).map(str::to_owned);
         match command.name {
             "publish" => name().map(Self::Publish),
             "play" => name().map(Self::Play),
-            _ => None,
+            _ => Some(Self::Delete(stream_argument(&command))),
         }
     }
 }
@@ -67,6 +80,12 @@ pub fn connection_failed(transaction: f64, description: &str) -> TcMessage {
 /// What a client is told when its connection ends.
 pub fn connection_closed(description: &str) -> TcMessage {
     let info = Info::status("NetConnection.Connect.Closed", description);
+    command::on_status(&info).message(CONTROL_STREAM)
+}
+
+/// What a client is told when its connection is ended because the server is.
+pub fn connection_shut_down(description: &str) -> TcMessage {
+    let info = Info::error("NetConnection.Connect.AppShutdown", description);
     command::on_status(&info).message(CONTROL_STREAM)
 }
 

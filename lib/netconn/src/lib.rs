@@ -23,7 +23,9 @@ mod rtmfp_link;
 mod rtmp_link;
 
 pub use config::{LinkConfig, ReceiveLimits};
-pub use connect::{ConnectRequest, StreamUse, connection_closed, connection_failed, public_uri};
+pub use connect::{
+    ConnectRequest, StreamUse, connection_closed, connection_failed, connection_shut_down, public_uri,
+};
 pub use endpoints::{EndpointId, EndpointKind, Endpoints};
 pub use link::{Cx, Link, LinkError, LinkEvent, LinkId, LinkStats, Progress, Role};
 pub use metadata::FlowMetadata;

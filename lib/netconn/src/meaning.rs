@@ -62,9 +62,10 @@ impl Meaning {
         }
     }
 
+    /// Looks at no more of a command than it has to: anybody can send long ones, and each passes here several times.
     fn of_command(message: &TcMessage) -> Self {
-        let message = &*readable(message);
-        let Ok(command) = Command::parse(message.kind, &message.payload, &LIMITS) else {
+        let head = &*readable(message, HEAD);
+        let Ok(command) = Command::parse(head.kind, &head.payload, &LIMITS) else {
             return Self::Command;
         };
         let transaction = command.transaction;
@@ -74,10 +75,23 @@ impl Meaning {
             "_result" => Self::Result { transaction },
             "_error" => Self::Error { transaction },
             "setPeerInfo" => Self::SetPeerInfo { transaction },
-            "deleteStream" => Self::Ends { stream: stream_argument(&command), deletes: true },
             "closeStream" => Self::Ends { stream: own, deletes: false },
             // It names the stream by its name.
             "FCUnpublish" => Self::Ends { stream: None, deletes: false },
+            "deleteStream" | "publish" | "onStatus" => Self::of_argument(message),
+            _ => Self::Command,
+        }
+    }
+
+    /// That of a command whose first argument says what it means.
+    fn of_argument(message: &TcMessage) -> Self {
+        let message = &*readable(message, FIRST_ARGUMENT);
+        let Ok(command) = Command::parse(message.kind, &message.payload, &LIMITS) else {
+            return Self::Command;
+        };
+        let own = Some(message.stream_id);
+        match command.name {
+            "deleteStream" => Self::Ends { stream: stream_argument(&command), deletes: true },
             "publish" if command.argument(0).and_then(Value::as_str).is_none() => {
                 Self::Ends { stream: own, deletes: false }
             }
@@ -89,13 +103,19 @@ impl Meaning {
     }
 }
 
-/// A command in plain AMF0, if it can be had so: old programs write names and other text in AMF3.
-pub(crate) fn readable(message: &TcMessage) -> Cow<'_, TcMessage> {
-    match amf3::plain(message, &amf3::Limits::DEFAULT) {
+/// A command whose first so many values are plain AMF0, if they can be had so: old programs write names and other text
+/// in AMF3. What follows may be missing.
+pub(crate) fn readable(message: &TcMessage, values: u32) -> Cow<'_, TcMessage> {
+    match amf3::first_plain(message, values, &amf3::Limits::DEFAULT) {
         Ok(Some(plain)) => Cow::Owned(plain),
         Ok(None) | Err(_) => Cow::Borrowed(message),
     }
 }
+
+/// The values of a command up to its transaction, to its command object, and to its first argument.
+pub(crate) const HEAD: u32 = 2;
+pub(crate) const OBJECT: u32 = 3;
+pub(crate) const FIRST_ARGUMENT: u32 = 4;
 
 /// What a server says when a stream has ended for its players, or was taken from its publisher.
 const ENDS: [&str; 4] = [
@@ -108,7 +128,7 @@ const ENDS: [&str; 4] = [
 const LIMITS: Limits = Limits::DEFAULT;
 
 /// The stream that `deleteStream` names; `None` when it names none that there can be.
-fn stream_argument(command: &Command<'_>) -> Option<u32> {
+pub(crate) fn stream_argument(command: &Command<'_>) -> Option<u32> {
     let number = command.argument(0)?.as_number()?;
     (number >= 0.0 && number <= f64::from(u32::MAX) && number.fract() == 0.0).then_some(number as u32)
 }
@@ -124,6 +144,29 @@ mod tests {
         let head = Builder::new("publish", 0.0).value(Value::Null).extended_message(3);
         let payload = [&head.payload[..], b"\x11\x06\x03s\x11\x06\x09live"].concat().into();
         TcMessage { payload, ..head }
+    }
+
+    #[test]
+    fn what_follows_the_first_argument_costs_nothing_and_may_be_anything() {
+        for tail in [&b"\x11"[..], b"\xff", b"\x0a\xff\xff\xff\xff\x05"] {
+            let whole = publish_of_librtmfp();
+            let message = TcMessage { payload: [&whole.payload[..], tail].concat().into(), ..whole };
+            assert_eq!(Meaning::of(&message), Meaning::Command);
+            let name = crate::StreamUse::parse(&message);
+            assert_eq!(name, Some(crate::StreamUse::Publish("s".into())), "{tail:?}");
+            let other = Builder::new("call", 3.0).message(0);
+            let message = TcMessage { payload: [&other.payload[..], tail].concat().into(), ..other };
+            assert_eq!(Meaning::of(&message), Meaning::Command);
+        }
+    }
+
+    #[test]
+    fn a_name_in_amf3_is_read_as_well() {
+        let payload = b"\0\x11\x06\x19deleteStream\x11\x04\0\x05\x11\x04\x07";
+        let message =
+            TcMessage { kind: 17, timestamp: 0, stream_id: 0, payload: bytes::Bytes::from_static(payload) };
+        assert_eq!(Meaning::of(&message), Meaning::Ends { stream: Some(7), deletes: true });
+        assert_eq!(crate::StreamUse::parse(&message), Some(crate::StreamUse::Delete(Some(7))));
     }
 
     #[test]

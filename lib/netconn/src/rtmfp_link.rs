@@ -10,6 +10,7 @@ use rtmfp_media::command;
 use crate::common::Common;
 use crate::flow_sync::Barriers;
 use crate::link::{Cx, LinkError, LinkEvent, LinkId, Role};
+use crate::meaning::Meaning;
 use crate::policy::Lane;
 use crate::{EndpointId, FlowMetadata, LinkConfig};
 
@@ -230,7 +231,8 @@ impl RtmfpLink {
         }
         if self.common.role == Role::Client {
             // Clients must say where they may be reached, which may be nowhere (RFC 7425 section 5.3.3).
-            self.put(cx, command::set_peer_info([]).message(0));
+            let info = command::set_peer_info([]).message(0);
+            self.put(cx, info, Meaning::SetPeerInfo { transaction: 0.0 });
         }
     }
 
@@ -284,7 +286,8 @@ impl RtmfpLink {
         while !self.common.is_closed()
             && let Some(message) = self.common.release(cx.now, self.peer_is_ready())
         {
-            self.put(cx, message);
+            let meaning = Meaning::of(&message);
+            self.put(cx, message, meaning);
         }
         if self.common.is_closed() || self.broken {
             return;

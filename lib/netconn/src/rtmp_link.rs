@@ -137,12 +137,13 @@ impl RtmpLink {
     }
 
     fn take(&mut self, cx: &mut Cx<'_>, message: TcMessage) {
-        if let Meaning::Ping { echo } = Meaning::of(&message) {
+        let meaning = Meaning::of(&message);
+        if let Meaning::Ping { echo } = meaning {
             self.ping = Some((echo, cx.now + self.common.config.ping_limit));
         }
-        match self.common.receive(message) {
+        match self.common.receive(message, meaning) {
             Received::Accepted => self.connection.set_trusted(),
-            Received::Answer(answer) => self.put(cx, answer),
+            Received::Answer(answer) => self.put(cx, answer, Meaning::Command),
             Received::Done | Received::Own(_) => {}
         }
     }
@@ -168,15 +169,15 @@ impl RtmpLink {
             }
         }
         if let Some(message) = self.common.hold_back(cx.now, message, meaning, true) {
-            self.put(cx, message);
+            self.put(cx, message, meaning);
         }
         self.settle(cx);
     }
 
-    /// Gives a message to the connection.
-    fn put(&mut self, cx: &mut Cx<'_>, message: TcMessage) {
+    /// Gives a message that means this to the connection.
+    fn put(&mut self, cx: &mut Cx<'_>, message: TcMessage, meaning: Meaning) {
         let stream_id = message.stream_id;
-        if let Meaning::Ends { stream: Some(stream), deletes: true } = Meaning::of(&message) {
+        if let Meaning::Ends { stream: Some(stream), deletes: true } = meaning {
             self.groups.retain(|&(other, _), _| other != stream);
         }
         let Treatment { lane, deadlines, picture } = self.common.config.lifetimes.treat(cx.now, &message);
@@ -257,7 +258,8 @@ impl RtmpLink {
         while !self.common.is_closed()
             && let Some(message) = self.common.release(cx.now, true)
         {
-            self.put(cx, message);
+            let meaning = Meaning::of(&message);
+            self.put(cx, message, meaning);
         }
         if self.common.is_closed() {
             return;
@@ -293,7 +295,7 @@ impl RtmpLink {
         }
         self.take_events(cx);
         if let Some((echo, _)) = self.ping.take_if(|(_, at)| *at <= cx.now) {
-            self.put(cx, UserControl::PingResponse(echo).message());
+            self.put(cx, UserControl::PingResponse(echo).message(), Meaning::Pong { echo });
         }
         if self.common.finish_by.is_some_and(|end| end <= cx.now) && !self.wait_for_rest(cx.now) {
             return self.fail(cx, LinkError::Unfinished);

@@ -11,9 +11,12 @@ mod config;
 mod counters;
 mod dial;
 mod doors;
+mod ending;
 mod front;
 mod listeners;
 mod load;
+mod notices;
+mod own;
 mod refusals;
 mod registration;
 mod shared;
@@ -34,6 +37,7 @@ use rtmfp_netconn::{Cx, EndpointId, Link, LinkId};
 use admission::Admission;
 use client::{Client, ClientId, Side};
 pub use config::{Destination, Listen, Profiles, Protocol, RelayConfig, RelayTimeouts, WorkerConfig};
+use ending::Phase;
 pub use front::{Advertise, Front};
 use listeners::Listeners;
 pub use load::{FULL as FULL_LOAD, LoadConfig, LoadWeights};
@@ -62,16 +66,6 @@ pub struct Relay {
     phase: Phase,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
-    Running,
-    /// No new clients.
-    Draining,
-    /// No clients any more; endpoints take leave.
-    Leaving,
-    Finished,
-}
-
 impl Relay {
     /// A relay. It begins to listen when its host first asks for actions.
     pub fn new(config: RelayConfig, profiles: Box<dyn Profiles>) -> Self {
@@ -87,7 +81,7 @@ impl Relay {
             timers: BTreeSet::new(),
             armed: HashMap::new(),
             strangers: VecDeque::new(),
-            refusals: Refusals::new(),
+            refusals: Refusals::default(),
             phase: Phase::Running,
         }
     }
@@ -109,7 +103,7 @@ impl Relay {
         let Some(client) = self.clients.get_mut(&id) else { return };
         if client.is_gone() {
             client.log_totals();
-            let peer = client.peer;
+            let peer = client.who.peer;
             self.clients.remove(&id);
             self.arm(id, None);
             self.admission.leave(peer.ip());
@@ -184,7 +178,8 @@ impl Relay {
     }
 
     fn on_udp_ready(&mut self, now: Time, socket: SocketId, result: Result<SocketAddr, String>) {
-        if self.listeners.doors.udp_ready(socket, &result) {
+        let Shared { own, actions, .. } = &mut self.shared;
+        if self.listeners.doors.udp_ready(socket, &result) || own.udp_ready(actions, socket, &result) {
             return;
         }
         let Some(endpoint) = self.shared.endpoints.owner_of(socket) else { return };
@@ -214,7 +209,7 @@ impl Relay {
                         self.with(id, |client, shared| client.give_up(shared, now, &reason));
                     }
                 } else if let Some(listen) = self.listeners.of_endpoint(endpoint) {
-                    self.finish(Err(format!("cannot listen on {listen}: {error}")));
+                    self.finish(Err(listen.failure(&error)));
                 }
             }
         }
@@ -328,6 +323,7 @@ impl Relay {
             self.with(id, |client, shared| client.handle_timeout(shared, now));
         }
         self.close_strangers(now);
+        self.go_on_draining(now);
         self.measure(now);
         self.registrations.handle_timeout(&mut self.shared, now);
     }
@@ -346,56 +342,6 @@ impl Relay {
                 self.shared.counters.never_connected += 1;
                 session.close(now);
             }
-        }
-    }
-
-    fn drain(&mut self, now: Time) {
-        if self.phase != Phase::Running {
-            return;
-        }
-        info!("draining: {} clients go on to their end", self.clients.len());
-        self.phase = Phase::Draining;
-        self.standing.leave();
-        // Before anything ends: others are to have time to learn of it.
-        self.registrations.drain(&mut self.shared, now);
-        self.listeners.close(&mut self.shared);
-        let silent: Vec<ClientId> =
-            self.clients.iter().filter(|(_, client)| client.is_silent()).map(|(&id, _)| id).collect();
-        for id in silent {
-            self.with(id, |client, shared| client.abort(shared, now));
-        }
-    }
-
-    /// The next step of the end, if its time has come.
-    fn go_on_ending(&mut self, now: Time) {
-        if self.phase == Phase::Draining && self.clients.is_empty() {
-            self.phase = Phase::Leaving;
-            self.registrations.close(&mut self.shared, now);
-            self.listeners.retire(&mut self.shared, now);
-        }
-        if self.phase == Phase::Leaving && self.shared.endpoints.is_empty() {
-            self.finish(Ok(()));
-        }
-    }
-
-    fn stop(&mut self, now: Time) {
-        self.registrations.close(&mut self.shared, now);
-        self.listeners.close(&mut self.shared);
-        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
-        for id in ids {
-            self.with(id, |client, shared| client.abort(shared, now));
-        }
-        self.shared.endpoints.abort_all(now);
-        self.finish(Ok(()));
-    }
-
-    fn finish(&mut self, result: Result<(), String>) {
-        if self.phase != Phase::Finished {
-            self.phase = Phase::Finished;
-            for (name, value) in self.to_list().into_iter().filter(|(_, value)| *value > 0) {
-                debug!("{name}: {value}");
-            }
-            self.shared.actions.push_back(Action::Finished(result));
         }
     }
 
@@ -426,7 +372,7 @@ impl Service for Relay {
                 Ok(local) => self.listeners.tcp_ready(&mut self.shared, listener, local),
                 Err(error) => {
                     if let Some(listen) = self.listeners.of_listener(listener) {
-                        self.finish(Err(format!("cannot listen on {listen}: {error}")));
+                        self.finish(Err(listen.failure(&error)));
                     }
                 }
             },
@@ -488,7 +434,8 @@ impl Service for Relay {
         let client = self.timers.first().map(|&(at, _)| at);
         let stranger = self.strangers.front().map(|&(at, ..)| at);
         let (standing, registrations) = (self.standing.poll_timeout(), self.registrations.poll_timeout());
-        [client, stranger, standing, registrations, self.shared.endpoints.poll_timeout()]
+        let ending = self.phase.poll_timeout();
+        [client, stranger, standing, registrations, ending, self.shared.endpoints.poll_timeout()]
             .into_iter()
             .flatten()
             .min()

@@ -1,5 +1,6 @@
 complete -c rtmfp-relay -l listen -d 'Listen here: rtmp://IP:PORT or rtmfp://IP:PORT; may be given several times' -r
 complete -c rtmfp-relay -l to -d 'Connect each client to this destination: rtmp://HOST[:PORT] or rtmfp://HOST[:PORT]' -r
+complete -c rtmfp-relay -l drain-timeout -d 'How long to let streams run on after the first SIGTERM or SIGINT; inf: to their end' -r
 complete -c rtmfp-relay -s V -l video-lifetime -d 'Leave a video frame out when it could not be begun within this time; inf: never' -r
 complete -c rtmfp-relay -s A -l audio-lifetime -d 'Leave an audio frame out when it could not be begun within this time; inf: never' -r
 complete -c rtmfp-relay -s F -l finish-margin -d 'How much longer a frame that was begun may take to arrive' -r
@@ -14,6 +15,7 @@ complete -c rtmfp-relay -l max-clients-per-address -d 'Clients at a time from on
 complete -c rtmfp-relay -l max-message -d 'The longest message, in bytes (K and M: KiB and MiB)' -r
 complete -c rtmfp-relay -l max-memory -d 'Memory for what a client has sent in part, once its connect was accepted, in bytes' -r
 complete -c rtmfp-relay -l max-memory-before-connect -d 'Memory for what a client has sent in part, before its connect was accepted, in bytes' -r
+complete -c rtmfp-relay -l max-commands -d 'Close a client that sends more bytes of commands, data and shared objects a second, or four times as many at once' -r
 complete -c rtmfp-relay -l handshake-timeout -d 'Close a client whose handshake takes longer' -r
 complete -c rtmfp-relay -l connect-timeout -d 'Close a client that has sent no connect so long after its handshake' -r
 complete -c rtmfp-relay -l workers -d 'Run so many independent workers, each on a thread of its own; auto: one for each processor' -r

@@ -58,3 +58,39 @@ fn options_that_go_together_are_taken() {
         assert_eq!(check(options), Ok(()), "{options}");
     }
 }
+
+fn check_to(listen: &str, to: &str) -> Result<(), String> {
+    let words = ["rtmfp-relay", "--listen", listen, "--to", to];
+    Relay::try_parse_from(words).expect("options that can be parsed").check()
+}
+
+#[test]
+fn a_relay_cannot_be_its_own_destination() {
+    for (listen, to) in [
+        ("rtmp://127.0.0.1:7", "rtmp://127.0.0.1:7"),
+        ("rtmp://127.0.0.1:7", "rtmp://0.0.0.0:7"),
+        ("rtmp://127.0.0.1:7", "rtmp-simple://127.0.0.1:7"),
+        ("rtmp://0.0.0.0", "rtmp://127.0.0.1"),
+        ("rtmfp://192.0.2.1:7,rtmfp://[::]:7", "rtmfp://[::1]:7"),
+    ] {
+        let error = check_to(listen, to).expect_err(to);
+        assert!(error.contains(to) && error.contains("own --listen"), "{error}");
+    }
+}
+
+#[test]
+fn a_media_server_or_a_relay_beside_it_may_be_its_destination() {
+    for (listen, to) in [
+        // What most do: UDP in front of TCP, on the same port.
+        ("rtmfp://0.0.0.0:1935", "rtmp://127.0.0.1:1935"),
+        ("rtmp://0.0.0.0:1935", "rtmfp://127.0.0.1:1935"),
+        ("rtmp://0.0.0.0:7", "rtmp://127.0.0.1:8"),
+        ("rtmp://0.0.0.0:7", "rtmp://192.0.2.1:7"),
+        ("rtmp://192.0.2.1:7", "rtmp://127.0.0.1:7"),
+        ("rtmp://0.0.0.0:7", "rtmp://[::1]:7"),
+        ("rtmp://127.0.0.1:0", "rtmp://127.0.0.1:7"),
+        ("rtmp://0.0.0.0:7", "rtmp://localhost:7"),
+    ] {
+        assert_eq!(check_to(listen, to), Ok(()), "{listen} {to}");
+    }
+}

@@ -29,6 +29,24 @@ pub fn plain(message: &TcMessage, limits: &Limits) -> Result<Option<TcMessage>, 
     Ok(Some(TcMessage { kind, timestamp: message.timestamp, stream_id: message.stream_id, payload }))
 }
 
+/// The beginning of a command or data message as plain AMF0 has it: its first values. `None` if they are so already,
+/// or the message is neither a command nor data. See [`first_to_amf0`].
+///
+/// # Errors
+/// See [`plain`].
+pub fn first_plain(message: &TcMessage, count: u32, limits: &Limits) -> Result<Option<TcMessage>, Error> {
+    let kind = match message.kind {
+        kind::COMMAND | kind::COMMAND_EXTENDED => kind::COMMAND,
+        kind::DATA | kind::DATA_EXTENDED => kind::DATA,
+        _ => return Ok(None),
+    };
+    let part = amf0_part(message.kind, &message.payload)?;
+    Ok(match first_to_amf0(part, count, limits)? {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(first) => Some(TcMessage { kind, payload: first.into(), ..message.clone() }),
+    })
+}
+
 /// The values of an AMF0 message with those that are in AMF3 (marker 0x11) rewritten in AMF0, and every other byte as
 /// it is. Nothing is copied if there are none.
 ///
@@ -46,9 +64,24 @@ pub fn to_amf0<'p>(values: &'p [u8], limits: &Limits) -> Result<Cow<'p, [u8]>, E
     if !values.contains(&AMF3) {
         return Ok(Cow::Borrowed(values));
     }
+    convert(values, u32::MAX, limits)
+}
+
+/// The same of the first values only, for who wants to know no more: what it costs does not depend on what follows.
+/// Where they are plain AMF0 already these are all the bytes, where they are not the first values alone.
+///
+/// # Errors
+/// See [`to_amf0`].
+pub fn first_to_amf0<'p>(values: &'p [u8], count: u32, limits: &Limits) -> Result<Cow<'p, [u8]>, Error> {
+    convert(values, count, limits)
+}
+
+fn convert<'p>(values: &'p [u8], count: u32, limits: &Limits) -> Result<Cow<'p, [u8]>, Error> {
     let mut walk = Walk {
+        all: values,
         input: values,
         out: Vec::new(),
+        copied: 0,
         reader: Reader::new(limits),
         values_left: limits.values,
         bytes_left: limits.total_bytes,
@@ -57,10 +90,17 @@ pub fn to_amf0<'p>(values: &'p [u8], limits: &Limits) -> Result<Cow<'p, [u8]>, E
         containers: 0,
         changed: false,
     };
-    while !walk.input.is_empty() {
+    for _ in 0..count {
+        if walk.input.is_empty() {
+            break;
+        }
         walk.value(limits.depth)?;
     }
-    Ok(if walk.changed { Cow::Owned(walk.out) } else { Cow::Borrowed(values) })
+    if !walk.changed {
+        return Ok(Cow::Borrowed(values));
+    }
+    walk.catch_up();
+    Ok(Cow::Owned(walk.out))
 }
 
 /// The marker by which AMF0 changes to AMF3 for one value.
@@ -68,8 +108,13 @@ const AMF3: u8 = 0x11;
 
 /// AMF0 being copied.
 struct Walk<'p> {
+    all: &'p [u8],
+    /// What was not read yet.
     input: &'p [u8],
     out: Vec<u8>,
+    /// How much of all is in `out`, or has something else in its place there: what is to be the same is copied when
+    /// something follows that is not, and never if nothing does.
+    copied: usize,
     reader: Reader<'p>,
     values_left: u32,
     bytes_left: u32,
@@ -87,18 +132,18 @@ impl<'p> Walk<'p> {
         self.values_left = self.values_left.checked_sub(1).ok_or(Error::Values)?;
         let marker = *self.input.first().ok_or(Error::Truncated)?;
         match marker {
-            0x00 => self.copy(9),
-            0x01 => self.copy(2),
+            0x00 => self.skip(9),
+            0x01 => self.skip(2),
             0x02 => {
-                self.copy(1)?;
+                self.skip(1)?;
                 self.text().map(drop)
             }
-            0x05 | 0x06 | 0x0d => self.copy(1),
+            0x05 | 0x06 | 0x0d => self.skip(1),
             0x07 => self.reference(),
-            0x0b => self.copy(11),
+            0x0b => self.skip(11),
             0x0c | 0x0f => {
                 let length = self.input.get(1..).and_then(<[u8]>::first_chunk).ok_or(Error::Truncated)?;
-                self.copy((u32::from_be_bytes(*length) as usize).saturating_add(5))
+                self.skip((u32::from_be_bytes(*length) as usize).saturating_add(5))
             }
             0x03 => self.members(1, depth),
             0x08 => self.members(5, depth),
@@ -113,17 +158,27 @@ impl<'p> Walk<'p> {
         }
     }
 
-    fn copy(&mut self, count: usize) -> Result<(), Error> {
-        let (taken, rest) = self.input.split_at_checked(count).ok_or(Error::Truncated)?;
-        self.out.extend_from_slice(taken);
-        self.input = rest;
+    /// Bytes that stay as they are.
+    fn skip(&mut self, count: usize) -> Result<(), Error> {
+        self.input = self.input.get(count..).ok_or(Error::Truncated)?;
         Ok(())
+    }
+
+    const fn position(&self) -> usize {
+        self.all.len().saturating_sub(self.input.len())
+    }
+
+    /// Copies what was skipped.
+    fn catch_up(&mut self) {
+        let position = self.position();
+        self.out.extend_from_slice(self.all.get(self.copied..position).unwrap_or_default());
+        self.copied = position;
     }
 
     /// A key, or a string without its marker; answers its length.
     fn text(&mut self) -> Result<usize, Error> {
         let length = usize::from(u16::from_be_bytes(*self.input.first_chunk().ok_or(Error::Truncated)?));
-        self.copy(length.saturating_add(2))?;
+        self.skip(length.saturating_add(2))?;
         Ok(length)
     }
 
@@ -132,7 +187,7 @@ impl<'p> Walk<'p> {
         let depth = depth.checked_sub(1).ok_or(Error::Depth)?;
         self.places.push(self.containers);
         self.containers = self.containers.saturating_add(1);
-        self.copy(head)?;
+        self.skip(head)?;
         Ok(depth)
     }
 
@@ -146,7 +201,7 @@ impl<'p> Walk<'p> {
             self.text()?;
             self.value(depth)?;
         }
-        self.copy(3)
+        self.skip(3)
     }
 
     fn items(&mut self, depth: u8) -> Result<(), Error> {
@@ -163,18 +218,23 @@ impl<'p> Walk<'p> {
         let number =
             u16::from_be_bytes(*self.input.get(1..).and_then(<[u8]>::first_chunk).ok_or(Error::Truncated)?);
         let place = self.places.get(usize::from(number)).and_then(|place| u16::try_from(*place).ok());
-        match place {
-            Some(place) => amf0::Writer::new(&mut self.out).put(amf0::Value::Reference(place)),
-            None => amf0::Writer::new(&mut self.out).put(amf0::Value::Null),
-        };
-        self.input = self.input.get(3..).unwrap_or_default();
-        Ok(())
+        if place != Some(number) {
+            self.catch_up();
+            match place {
+                Some(place) => amf0::Writer::new(&mut self.out).put(amf0::Value::Reference(place)),
+                None => amf0::Writer::new(&mut self.out).put(amf0::Value::Null),
+            };
+            self.copied = self.copied.saturating_add(3);
+        }
+        self.skip(3)
     }
 
     fn amf3(&mut self, depth: u8) -> Result<(), Error> {
         self.changed = true;
-        self.input = self.input.get(1..).unwrap_or_default();
+        self.catch_up();
+        self.skip(1)?;
         let value = self.reader.read_within(&mut self.input, depth)?;
+        self.copied = self.position();
         let store = self.reader.store();
         self.within.resize(store.len(), false);
         let mut emit = Emit {

@@ -80,15 +80,16 @@ impl RtmfpLink {
     }
 
     fn take(&mut self, cx: &mut Cx<'_>, flow: RecvFlowId, message: TcMessage) {
+        let meaning = Meaning::of(&message);
         if self.common.role == Role::Server
-            && let Meaning::Ends { stream: Some(stream), deletes: true } = Meaning::of(&message)
+            && let Meaning::Ends { stream: Some(stream), deletes: true } = meaning
         {
             self.close_stream(cx, stream);
         }
-        match self.common.receive(message) {
+        match self.common.receive(message, meaning) {
             Received::Done => {}
             Received::Accepted => self.on_accepted(cx),
-            Received::Answer(answer) => self.put(cx, answer),
+            Received::Answer(answer) => self.put(cx, answer, Meaning::Command),
             Received::Own(Meaning::FlowSync { id, count }) => self.synchronise(cx, flow, id, count),
             Received::Own(Meaning::SetKeepalive { server }) if self.common.role == Role::Client => {
                 self.set_keepalive(cx, server);

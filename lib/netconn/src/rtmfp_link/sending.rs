@@ -44,19 +44,19 @@ impl RtmfpLink {
         }
         let ready = self.peer_is_ready();
         if let Some(message) = self.common.hold_back(cx.now, message, meaning, ready) {
-            self.put(cx, message);
+            self.put(cx, message, meaning);
         } else if self.queued(cx) > self.common.config.max_queued_bytes {
             self.fail(cx, LinkError::QueueFull { queued: self.common.gate.bytes() });
         }
         self.settle(cx);
     }
 
-    /// Gives a message to its flow.
-    pub(super) fn put(&mut self, cx: &mut Cx<'_>, message: TcMessage) {
+    /// Gives a message that means this to its flow.
+    pub(super) fn put(&mut self, cx: &mut Cx<'_>, message: TcMessage, meaning: Meaning) {
         if message.stream_id == 0 {
-            return self.put_control(cx, message);
+            return self.put_control(cx, message, meaning);
         }
-        let (stream_id, meaning) = (message.stream_id, Meaning::of(&message));
+        let stream_id = message.stream_id;
         let Treatment { lane, deadlines, picture } = self.common.config.lifetimes.treat(cx.now, &message);
         let Some(flow) = self.flow(cx, stream_id, lane) else {
             self.common.stats.dropped_messages += 1;
@@ -116,8 +116,8 @@ impl RtmfpLink {
         }
     }
 
-    fn put_control(&mut self, cx: &mut Cx<'_>, message: TcMessage) {
-        let deleted = match Meaning::of(&message) {
+    fn put_control(&mut self, cx: &mut Cx<'_>, message: TcMessage, meaning: Meaning) {
+        let deleted = match meaning {
             Meaning::Ends { stream: Some(stream), deletes: true } if self.common.role == Role::Client => {
                 Some(stream)
             }

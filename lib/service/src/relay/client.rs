@@ -1,19 +1,25 @@
 //! One client: the link with it, the link with its destination, and what joins them.
 
+mod ending;
+mod reaching;
+mod refusal;
+mod streams;
+
+use core::fmt;
 use core::net::SocketAddr;
 
-use log::{debug, info, warn};
-use rtmfp::KeyingFailure;
-use rtmfp_base::{StreamId, Time};
+use log::{debug, info};
+use rtmfp_base::{Time, TokenBucket};
+use rtmfp_media::message::kind;
 use rtmfp_netconn::{
-    ConnectRequest, Cx, Link, LinkError, LinkEvent, LinkId, Progress, StreamUse, TcMessage,
-    connection_closed, connection_failed, public_uri,
+    ConnectRequest, Cx, Link, LinkEvent, LinkId, Progress, StreamUse, TcMessage, public_uri,
 };
 
 use super::compat::Compat;
-use super::dial::{Dial, Outcome};
-use super::refusals::hint;
+use super::dial::Dial;
 use super::shared::Shared;
+use refusal::Refusal;
+use streams::Streams;
 
 /// Which of a client's links.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,10 +44,22 @@ impl ClientId {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Client {
+/// A client, as the log names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who {
     id: ClientId,
     pub(super) peer: SocketAddr,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {} from {}", self.id.0, self.peer)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) who: Who,
     near: Link,
     near_gone: bool,
     far: Far,
@@ -49,25 +67,15 @@ pub(super) struct Client {
     backlog: Vec<TcMessage>,
     /// Bytes that it has sent before its connect was accepted.
     early_bytes: usize,
+    /// Bytes that it may send beside media.
+    talk: TokenBucket,
     /// When the next step has to be done: the handshake, the connect, its answer, the end.
     deadline: Time,
     stage: Stage,
     compat: Compat,
+    streams: Streams,
     /// What may be wrong with the destination, should it not be reached.
     hint: Option<String>,
-}
-
-/// Logs that a client publishes or plays. Names of streams are keys to them on many servers, so only their beginning is
-/// shown.
-fn log_use(id: ClientId, peer: SocketAddr, message: &TcMessage) {
-    let beginning = |name: &str| name.chars().take(4).collect::<String>();
-    match StreamUse::parse(message) {
-        Some(StreamUse::Publish(name)) => {
-            info!("client {} from {peer}: publishes {:?}...", id.0, beginning(&name))
-        }
-        Some(StreamUse::Play(name)) => info!("client {} from {peer}: plays {:?}...", id.0, beginning(&name)),
-        None => {}
-    }
 }
 
 #[derive(Debug)]
@@ -83,7 +91,7 @@ enum Far {
 /// packet. What a client asks for is told by its `connect` as well.
 const MAX_URI: usize = 1024;
 
-/// What a client's deadline is for.
+/// How far it has come, and so what its deadline is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
     /// The client's handshake and connect.
@@ -92,26 +100,32 @@ enum Stage {
     Open { asked: Time },
     /// The destination's answer.
     Answer,
+    /// The end, as the destination does not want it. It is the client's to leave.
+    Refused,
     /// Nothing: it is being relayed.
     Running,
+    /// Nothing: it was told to go, and nothing of it is passed on any more. Its links end.
+    Dismissed,
     /// Nothing: its links end.
     Ending,
 }
 
 impl Client {
     pub(super) fn new(shared: &Shared, now: Time, id: ClientId, peer: SocketAddr, near: Link) -> Self {
-        let timeouts = &shared.config.timeouts;
+        let config = &shared.config;
+        let (burst, rate) = config.talk();
         Self {
-            id,
-            peer,
+            who: Who { id, peer },
             near,
             near_gone: false,
             far: Far::None,
             backlog: Vec::new(),
             early_bytes: 0,
-            deadline: now + shared.config.rtmp.handshake_timeout + timeouts.connect,
+            talk: TokenBucket::new(burst, rate),
+            deadline: now + config.rtmp.handshake_timeout + config.timeouts.connect,
             stage: Stage::Connect,
             compat: Compat::default(),
+            streams: Streams::default(),
             hint: None,
         }
     }
@@ -125,9 +139,8 @@ impl Client {
     pub(super) fn log_totals(&self) {
         let stats = self.near.stats();
         info!(
-            "client {} from {}: gone; {} messages with {} bytes from it, {} with {} to it, {} dropped",
-            self.id.0,
-            self.peer,
+            "{}: gone; {} messages with {} bytes from it, {} with {} to it, {} dropped",
+            self.who,
             stats.received_messages,
             stats.received_bytes,
             stats.sent_messages,
@@ -140,11 +153,6 @@ impl Client {
     pub(super) fn carried(&self) -> u64 {
         let stats = self.near.stats();
         if self.near_gone { 0 } else { stats.received_bytes.saturating_add(stats.sent_bytes) }
-    }
-
-    /// Whether it has not asked for anything yet.
-    pub(super) fn is_silent(&self) -> bool {
-        self.stage == Stage::Connect
     }
 
     fn link(&mut self, side: Side) -> Option<&mut Link> {
@@ -169,55 +177,6 @@ impl Client {
         self.settle(shared, now);
     }
 
-    pub(super) fn resolved(
-        &mut self,
-        shared: &mut Shared,
-        now: Time,
-        result: Result<Vec<SocketAddr>, String>,
-    ) {
-        self.dial(shared, now, |dial, shared| dial.resolved(shared, now, result));
-    }
-
-    /// Keying with the destination has not worked out so far.
-    pub(super) fn note_keying(&mut self, shared: &Shared, failure: &KeyingFailure) {
-        debug!("client {} from {}: {}: {failure}", self.id.0, self.peer, shared.config.to);
-        self.hint = hint(&shared.config.to, failure).or_else(|| self.hint.take());
-    }
-
-    pub(super) fn connected(&mut self, shared: &mut Shared, now: Time, stream: StreamId) {
-        self.dial(shared, now, |dial, shared| dial.connected(shared, now, stream));
-    }
-
-    /// A byte stream to the destination is gone: that of the link, or one of those that were tried.
-    pub(super) fn far_stream_closed(
-        &mut self,
-        shared: &mut Shared,
-        now: Time,
-        stream: StreamId,
-        error: Option<String>,
-    ) {
-        match self.link(Side::Far) {
-            Some(link) => {
-                link.stream_closed(error);
-                self.settle(shared, now);
-            }
-            None => self.dial(shared, now, |dial, shared| dial.stream_closed(shared, now, stream, error)),
-        }
-    }
-
-    fn dial(&mut self, shared: &mut Shared, now: Time, step: impl FnOnce(&mut Dial, &mut Shared) -> Outcome) {
-        let Far::Dialing(dial) = &mut self.far else { return };
-        match step(dial, shared) {
-            Outcome::Wait => {}
-            Outcome::Link(link) => self.far = Far::Opening(link),
-            Outcome::Failed(reason) => {
-                self.far = Far::Gone;
-                self.fail(shared, now, &reason);
-            }
-        }
-        self.settle(shared, now);
-    }
-
     /// Handles what the links have to tell, until they have nothing.
     pub(super) fn settle(&mut self, shared: &mut Shared, now: Time) {
         loop {
@@ -236,7 +195,7 @@ impl Client {
     fn on_near(&mut self, shared: &mut Shared, now: Time, event: LinkEvent) {
         match event {
             LinkEvent::Open => {
-                debug!("client {} from {}: handshake complete", self.id.0, self.peer);
+                debug!("{}: handshake complete", self.who);
                 self.deadline = now + shared.config.timeouts.connect;
             }
             LinkEvent::Message(message) => self.on_near_message(shared, now, message),
@@ -252,15 +211,26 @@ impl Client {
     }
 
     fn on_near_message(&mut self, shared: &mut Shared, now: Time, message: TcMessage) {
-        if matches!(self.stage, Stage::Open { .. } | Stage::Answer)
-            && !self.may_send_early(shared, now, &message)
-        {
+        let is_media = matches!(message.kind, kind::AUDIO | kind::VIDEO);
+        let may_pass = match self.stage {
+            Stage::Dismissed => false,
+            Stage::Open { .. } | Stage::Answer => self.may_send_early(shared, now, &message),
+            // A second connect included: servers close at one, and encoders that log in, or try again, come back by a
+            // new connection.
+            Stage::Refused => {
+                self.may_send_early(shared, now, &message);
+                false
+            }
+            Stage::Running => is_media || self.may_talk(shared, now, &message),
+            Stage::Connect | Stage::Ending => true,
+        };
+        if !may_pass {
             return;
         }
         match &mut self.far {
             Far::Open(link) => {
-                log_use(self.id, self.peer, &message);
-                let message = self.compat.upstream(shared, now, message);
+                self.streams.note(now, shared, self.who, &message);
+                let message = self.compat.upstream(shared, now, self.who, &self.near, message);
                 link.send(&mut shared.cx(now), message);
             }
             Far::None => {
@@ -268,20 +238,12 @@ impl Client {
                 if self.stage != Stage::Connect {
                     return;
                 }
-                info!(
-                    "client {} from {}: connect to application {:?} ({:?})",
-                    self.id.0,
-                    self.peer,
-                    request.app,
-                    public_uri(&request.tc_url)
-                );
-                let uri = match public_uri(&request.tc_url) {
-                    uri if (1..=MAX_URI).contains(&uri.len()) => uri,
-                    _ => "rtmfp:".to_owned(),
-                };
+                let url = public_uri(&request.tc_url);
+                info!("{}: connect to application {:?} ({url:?})", self.who, request.app);
+                let uri = if (1..=MAX_URI).contains(&url.len()) { url } else { "rtmfp:".to_owned() };
                 self.stage = Stage::Open { asked: now };
                 self.deadline = now + shared.config.timeouts.open;
-                self.far = Far::Dialing(Dial::new(shared, self.id.link(Side::Far), uri));
+                self.far = Far::Dialing(Dial::new(shared, self.who.id.link(Side::Far), uri));
                 if self.may_send_early(shared, now, &message) {
                     self.backlog.push(message);
                 }
@@ -291,12 +253,29 @@ impl Client {
         }
     }
 
-    /// Bounds what is kept, or queued for the destination, before the connect is accepted.
+    /// Bounds what is kept, or queued for the destination, before the connect is accepted; and what is read for nothing
+    /// when it was refused.
     fn may_send_early(&mut self, shared: &mut Shared, now: Time, message: &TcMessage) -> bool {
         self.early_bytes += message.payload.len() + size_of::<TcMessage>();
         let may = self.early_bytes <= shared.config.max_early_bytes;
         if !may {
-            warn!("client {} from {}: sends too much before it is connected", self.id.0, self.peer);
+            let line = format_args!("{}: sends too much before it is connected", self.who);
+            shared.notices.floods.warn(now, line);
+            self.near.abort(&mut shared.cx(now));
+        }
+        may
+    }
+
+    /// Bounds what has to be read more than once: commands, data, shared objects.
+    fn may_talk(&mut self, shared: &mut Shared, now: Time, message: &TcMessage) -> bool {
+        let may = self.talk.take(now, u32::try_from(message.payload.len()).unwrap_or(u32::MAX));
+        if !may {
+            shared.counters.talked_too_much += 1;
+            let line = format_args!(
+                "{}: closed, it sends more than {} bytes of commands and data a second (--max-commands)",
+                self.who, shared.config.max_talk
+            );
+            shared.notices.floods.warn(now, line);
             self.near.abort(&mut shared.cx(now));
         }
         may
@@ -304,27 +283,8 @@ impl Client {
 
     fn on_far(&mut self, shared: &mut Shared, now: Time, event: LinkEvent) {
         match event {
-            LinkEvent::Open => {
-                let Far::Opening(mut link) = core::mem::replace(&mut self.far, Far::Gone) else { return };
-                for message in self.backlog.drain(..) {
-                    let message = self.compat.upstream(shared, now, message);
-                    link.send(&mut shared.cx(now), message);
-                }
-                self.far = Far::Open(link);
-                self.hint = None;
-                if let Stage::Open { asked } = self.stage {
-                    self.stage = Stage::Answer;
-                    self.deadline = asked + shared.config.timeouts.answer;
-                }
-                info!("client {} from {}: connected to {}", self.id.0, self.peer, shared.config.to);
-            }
-            LinkEvent::Message(message) => {
-                let to_rtmp = matches!(self.near, Link::Rtmp(_));
-                for message in self.compat.downstream(shared, to_rtmp, message).into_iter().flatten() {
-                    self.near.send(&mut shared.cx(now), message);
-                }
-                self.note_answer(shared, now);
-            }
+            LinkEvent::Open => self.reached(shared, now),
+            LinkEvent::Message(message) => self.on_far_message(shared, now, message),
             LinkEvent::Ended => self.far_ended(shared, now, None),
             LinkEvent::Closed(result) => {
                 if let Far::Opening(link) | Far::Open(link) = core::mem::replace(&mut self.far, Far::Gone) {
@@ -332,12 +292,8 @@ impl Client {
                     let stats = link.stats();
                     if stats.dropped_messages > 0 {
                         info!(
-                            "client {} from {}: {} of {} messages to {} were dropped",
-                            self.id.0,
-                            self.peer,
-                            stats.dropped_messages,
-                            stats.sent_messages,
-                            shared.config.to
+                            "{}: {} of {} messages to {} were dropped",
+                            self.who, stats.dropped_messages, stats.sent_messages, shared.config.to
                         );
                     }
                     shared.counters.far.add(&stats);
@@ -348,119 +304,33 @@ impl Client {
         }
     }
 
-    /// Looks whether the connect was answered by now.
-    fn note_answer(&mut self, shared: &mut Shared, now: Time) {
-        if self.stage != Stage::Answer {
+    fn on_far_message(&mut self, shared: &mut Shared, now: Time, message: TcMessage) {
+        if self.stage == Stage::Dismissed {
             return;
         }
+        self.streams.note_media(now, &message);
+        let may_be_answer = (self.stage == Stage::Answer).then(|| message.clone());
+        for message in self.compat.downstream(shared, self.who, &self.near, message).into_iter().flatten() {
+            self.near.send(&mut shared.cx(now), message);
+        }
+        if let Some(message) = may_be_answer {
+            self.note_answer(shared, now, &message);
+        }
+    }
+
+    /// Looks whether the connect was answered by now, which that message may have done.
+    fn note_answer(&mut self, shared: &mut Shared, now: Time, message: &TcMessage) {
         match self.near.progress() {
             Progress::Accepted => {
                 shared.counters.connected += 1;
                 self.compat.accepted(shared, now);
+                self.streams.begin(now);
+                self.stage = Stage::Running;
+                self.deadline = Time::MAX;
             }
-            Progress::Refused => {
-                shared.counters.rejected += 1;
-                info!("client {} from {}: rejected by {}", self.id.0, self.peer, shared.config.to);
-            }
-            Progress::Silent | Progress::Asked { .. } => return,
+            Progress::Refused => self.refused(shared, now, &Refusal::of(message)),
+            Progress::Silent | Progress::Asked { .. } => {}
         }
-        self.stage = Stage::Running;
-        self.deadline = Time::MAX;
-    }
-
-    /// The client has ended, or is gone: what it has sent is to arrive.
-    fn near_ended(&mut self, shared: &mut Shared, now: Time, error: Option<LinkError>) {
-        if self.stage == Stage::Connect {
-            shared.counters.never_connected += 1;
-        }
-        if let Some(error) = error {
-            info!("client {} from {}: {error}", self.id.0, self.peer);
-        }
-        self.begin_end();
-        match &mut self.far {
-            Far::Open(link) => link.finish(&mut shared.cx(now)),
-            Far::Opening(link) => link.abort(&mut shared.cx(now)),
-            Far::Dialing(dial) => {
-                dial.cancel(shared);
-                self.far = Far::Gone;
-            }
-            Far::None | Far::Gone => {}
-        }
-        // A client that is still there hears when all has arrived.
-        if matches!(self.far, Far::None | Far::Gone) && !self.near_gone {
-            self.near.finish(&mut shared.cx(now));
-        }
-    }
-
-    /// The destination has ended, or is gone.
-    fn far_ended(&mut self, shared: &mut Shared, now: Time, error: Option<LinkError>) {
-        match self.stage {
-            Stage::Open { .. } | Stage::Answer => {
-                let reason = error
-                    .as_ref()
-                    .map_or_else(|| "it closed the connection".to_owned(), LinkError::to_string);
-                self.fail(shared, now, &reason);
-            }
-            Stage::Running => {
-                let reason = error
-                    .as_ref()
-                    .map_or_else(|| "it closed the connection".to_owned(), LinkError::to_string);
-                warn!("client {} from {}: lost {}: {reason}", self.id.0, self.peer, shared.config.to);
-                shared.counters.lost += 1;
-                if self.near.progress() == Progress::Accepted {
-                    let status = connection_closed(&format!("{} was lost: {reason}", shared.config.to));
-                    self.near.send(&mut shared.cx(now), status);
-                }
-                self.begin_end();
-            }
-            Stage::Connect | Stage::Ending => {
-                if let Some(error) = error {
-                    info!("client {} from {}: {}: {error}", self.id.0, self.peer, shared.config.to);
-                }
-            }
-        }
-        if let Far::Opening(link) | Far::Open(link) = &mut self.far {
-            link.finish(&mut shared.cx(now));
-        }
-        if !self.near_gone {
-            self.near.finish(&mut shared.cx(now));
-        }
-    }
-
-    /// There is no way to the destination: the client is told why, and let go.
-    fn fail(&mut self, shared: &mut Shared, now: Time, reason: &str) {
-        let hint = self.hint.take().map(|hint| format!(": {hint}")).unwrap_or_default();
-        let reason = format!("{reason}{hint}");
-        warn!("client {} from {}: cannot connect to {}: {reason}", self.id.0, self.peer, shared.config.to);
-        shared.counters.failed += 1;
-        if let Progress::Asked { transaction } = self.near.progress() {
-            let description = format!("cannot connect to {}: {reason}", shared.config.to);
-            self.near.send(&mut shared.cx(now), connection_failed(transaction, &description));
-        }
-        self.begin_end();
-        self.backlog = Vec::new();
-        self.near.finish(&mut shared.cx(now));
-    }
-
-    /// From here on the links have their own deadlines.
-    fn begin_end(&mut self) {
-        self.stage = Stage::Ending;
-        self.deadline = Time::MAX;
-    }
-
-    /// Ends everything at once.
-    pub(super) fn abort(&mut self, shared: &mut Shared, now: Time) {
-        self.begin_end();
-        match &mut self.far {
-            Far::Opening(link) | Far::Open(link) => link.abort(&mut shared.cx(now)),
-            Far::Dialing(dial) => {
-                dial.cancel(shared);
-                self.far = Far::Gone;
-            }
-            Far::None | Far::Gone => {}
-        }
-        self.near.abort(&mut shared.cx(now));
-        self.settle(shared, now);
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Time> {
@@ -492,32 +362,6 @@ impl Client {
             self.deadline = Time::MAX;
             self.late(shared, now);
             self.settle(shared, now);
-        }
-    }
-
-    /// Ends what is under way to the destination, for a reason that the client is told.
-    pub(super) fn give_up(&mut self, shared: &mut Shared, now: Time, reason: &str) {
-        match &mut self.far {
-            Far::Dialing(dial) => {
-                dial.cancel(shared);
-                self.far = Far::Gone;
-            }
-            Far::Opening(link) | Far::Open(link) => link.abort(&mut shared.cx(now)),
-            Far::None | Far::Gone => {}
-        }
-        self.fail(shared, now, reason);
-        self.settle(shared, now);
-    }
-
-    /// The patience with what is under way has ended.
-    fn late(&mut self, shared: &mut Shared, now: Time) {
-        match self.stage {
-            Stage::Connect => {
-                info!("client {} from {}: no connect in time", self.id.0, self.peer);
-                self.abort(shared, now);
-            }
-            Stage::Open { .. } | Stage::Answer => self.give_up(shared, now, "it does not answer"),
-            Stage::Running | Stage::Ending => {}
         }
     }
 }

@@ -4,9 +4,10 @@ mod courtesy;
 mod encoding;
 
 use rtmfp_base::Time;
-use rtmfp_netconn::TcMessage;
+use rtmfp_netconn::{Link, TcMessage};
 
 use super::Protocol;
+use super::client::Who;
 use super::shared::Shared;
 use courtesy::{Courtesies, Verdict};
 use encoding::Encoding;
@@ -23,26 +24,45 @@ pub(super) type Answers = [Option<TcMessage>; 2];
 
 impl Compat {
     /// A message of the client as the destination is to have it.
-    pub(super) fn upstream(&mut self, shared: &mut Shared, now: Time, message: TcMessage) -> TcMessage {
-        let message = match shared.config.to.protocol {
-            Protocol::Rtmp | Protocol::RtmpSimple => {
-                self.encoding.upstream(&mut shared.counters, &shared.config.amf3, message)
+    ///
+    /// Programs of Flash's time and MonaServer write in AMF3 over RTMFP, and RTMP servers that read it are few: it becomes
+    /// AMF0. From RTMP to RTMP nothing is changed: what the two ends agree on is theirs, as without a relay.
+    pub(super) fn upstream(
+        &mut self,
+        shared: &mut Shared,
+        now: Time,
+        who: Who,
+        near: &Link,
+        message: TcMessage,
+    ) -> TcMessage {
+        let message = match (near, shared.config.to.protocol) {
+            (Link::Rtmfp(_), Protocol::Rtmp | Protocol::RtmpSimple) => {
+                self.encoding.upstream(shared, who, message)
             }
-            Protocol::Rtmfp => message,
+            _ => message,
         };
         let due = now + shared.config.timeouts.courtesy;
         self.courtesies.note(&message, due, shared.config.max_courtesies);
         message
     }
 
-    /// What the client is to get when the destination sends this. Over RTMP that is plain AMF0, which is allowed with
-    /// any object encoding: players know nothing else.
-    pub(super) fn downstream(&mut self, shared: &mut Shared, to_rtmp: bool, message: TcMessage) -> Answers {
+    /// What the client is to get when the destination sends this. Over RTMP from RTMFP that is plain AMF0, which is
+    /// allowed with any object encoding: players know nothing else.
+    pub(super) fn downstream(
+        &mut self,
+        shared: &mut Shared,
+        who: Who,
+        near: &Link,
+        message: TcMessage,
+    ) -> Answers {
         match self.courtesies.look(&message) {
-            Verdict::Pass if to_rtmp && shared.config.to.protocol == Protocol::Rtmfp => {
-                [Some(self.encoding.plain(&mut shared.counters, &shared.config.amf3, message)), None]
-            }
-            Verdict::Pass => [Some(self.encoding.downstream(message)), None],
+            Verdict::Pass => [
+                Some(match (near, shared.config.to.protocol) {
+                    (Link::Rtmp(_), Protocol::Rtmfp) => self.encoding.plain(shared, who, message),
+                    _ => self.encoding.downstream(message),
+                }),
+                None,
+            ],
             Verdict::Drop => [None, None],
             Verdict::Replace(answers) => {
                 shared.counters.courtesies += 1;

@@ -61,6 +61,13 @@ impl Listen {
         // Others put it behind their `--to`, where the setting would say something else.
         Action::Announce(format!("listening on {}", Self { legacy: false, ..self }))
     }
+
+    /// What to tell people when an address cannot be had.
+    pub fn failure(self, error: &impl fmt::Display) -> String {
+        let error = error.to_string();
+        let hint = if error.to_ascii_lowercase().contains("in use") { IN_USE } else { "" };
+        format!("cannot listen on {self}: {error}{hint}")
+    }
 }
 
 impl fmt::Display for Listen {
@@ -78,6 +85,10 @@ impl fmt::Display for Destination {
         f.write_str(setting(self.protocol, self.legacy))
     }
 }
+
+/// What may help where another program has an address.
+const IN_USE: &str = "; if it is another relay that only watches for clients at the wrong port, start that one with \
+                      --no-wrong-port-watch, or after this one";
 
 /// What stands behind an address.
 const fn setting(protocol: Protocol, legacy: bool) -> &'static str {
@@ -105,6 +116,10 @@ pub struct RelayConfig {
     pub dscp: u8,
     /// Bytes of messages that a client may send before its connect was accepted. Default 32 KiB.
     pub max_early_bytes: usize,
+    /// Bytes of messages that are no media (commands, data, shared objects) that a client may send each second, once its
+    /// connect was accepted; at once four times as many, or the longest message. One that sends more is closed. Default
+    /// 2 MiB.
+    pub max_talk: usize,
     /// Clients at a time; more are turned away. Default 10,000.
     pub max_clients: usize,
     /// Clients from one IP address at a time. Default 1000.
@@ -155,6 +170,7 @@ impl RelayConfig {
             rtmp: RtmpConfig { answer_pings: false, ..RtmpConfig::default() },
             dscp: 0,
             max_early_bytes: 32 << 10,
+            max_talk: 2 << 20,
             max_clients: 10_000,
             max_clients_per_address: 1000,
             max_courtesies: 32,
@@ -166,6 +182,13 @@ impl RelayConfig {
             registration: RegistrationConfig::default(),
             worker: None,
         }
+    }
+
+    /// How many bytes beside media a client may send at once, and each second.
+    pub(super) fn talk(&self) -> (u32, u32) {
+        let burst = self.max_talk.saturating_mul(4).max(self.link.trusted.message_bytes);
+        let limit = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
+        (limit(burst), limit(self.max_talk))
     }
 }
 
@@ -184,6 +207,10 @@ pub struct RelayTimeouts {
     /// For the destination's answer to a command that old programs wait for and few servers know, such as `FCPublish`
     /// or `_checkbw`; then the relay answers it. Default 2 s.
     pub courtesy: Duration,
+    /// For streams that are running when the relay is to end; then they are ended, in order. Default: as long as they run.
+    pub drain: Duration,
+    /// For clients whose streams carry nothing when the relay is to end, since they last did. Default 30 s.
+    pub drain_idle: Duration,
     /// RTMFP: for a peer that should have answered; with the keep-alive period it is what a dead peer may cost.
     /// Default 15 s.
     pub retransmit: Duration,
@@ -197,6 +224,8 @@ impl Default for RelayTimeouts {
             answer: Duration::from_millis(9500),
             address: Duration::from_millis(2500),
             courtesy: Duration::from_secs(2),
+            drain: Duration::MAX,
+            drain_idle: Duration::from_secs(30),
             retransmit: Duration::from_secs(15),
         }
     }
@@ -215,4 +244,22 @@ pub trait Profiles: 'static {
     /// # Errors
     /// Why there is none; the client is told that its connection failed.
     fn outgoing(&mut self, to: &Destination) -> Result<Box<dyn Profile>, String>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_taken_may_be_another_relay_s_and_the_switch_is_named() {
+        let listen =
+            Listen { protocol: Protocol::Rtmp, address: ([10, 0, 0, 1], 1935).into(), legacy: false };
+        let taken = listen.failure(&"Address already in use (os error 98)");
+        assert!(
+            taken.starts_with("cannot listen on rtmp://10.0.0.1:1935: Address already in use"),
+            "{taken}"
+        );
+        assert!(taken.contains("--no-wrong-port-watch"), "{taken}");
+        assert_eq!(listen.failure(&"no"), "cannot listen on rtmp://10.0.0.1:1935: no");
+    }
 }

@@ -18,8 +18,12 @@ pub(super) struct RelayCounters {
     pub(super) failed: u64,
     /// Clients that were told by the destination that they are not welcome.
     pub(super) rejected: u64,
+    /// Clients that were told by the destination to come again with a name and a password.
+    pub(super) asked_to_log_in: u64,
     /// Clients that lost their destination.
     pub(super) lost: u64,
+    /// Clients that were closed because they sent too much beside media.
+    pub(super) talked_too_much: u64,
     /// Commands of clients that were answered in place of the destination.
     pub(super) courtesies: u64,
     /// Messages of clients that were rewritten in plain AMF0, and those of which that was not possible.
@@ -41,7 +45,9 @@ impl Counters for RelayCounters {
         visit("clients_connected", self.connected);
         visit("clients_failed", self.failed);
         visit("clients_rejected", self.rejected);
+        visit("clients_asked_to_log_in", self.asked_to_log_in);
         visit("clients_lost", self.lost);
+        visit("clients_with_too_many_commands", self.talked_too_much);
         visit("clients_ended", self.ended);
         visit("commands_answered_here", self.courtesies);
         visit("messages_converted_from_amf3", self.converted);

@@ -63,6 +63,9 @@ impl Dial {
             Ok(_) => return Outcome::Failed("the name has no address".to_owned()),
             Err(error) => return Outcome::Failed(error),
         };
+        if shared.is_own(&addresses) {
+            return Outcome::Failed("--to is this relay's own --listen".to_owned());
+        }
         match shared.config.to.protocol {
             Protocol::Rtmp | Protocol::RtmpSimple => {
                 self.addresses = addresses.into();

@@ -1,13 +1,15 @@
 //! The ports beside those of listeners: TCP beside UDP and the reverse, where encoders and players come that were given
 //! the wrong protocol or port. They get no answer; the log says what is wrong.
 
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use log::{debug, warn};
+use log::{debug, info, warn};
 use rtmfp_base::{Action, InterfaceId, ListenerId, RecvMeta, SocketId, StreamId, Time};
 
+use super::notices::More;
 use super::{Destination, Listen, Protocol, RelayConfig};
 
 /// All of a relay.
@@ -103,15 +105,20 @@ impl Doors {
     ) -> bool {
         let Some(number) = self.of_listener(listener) else { return false };
         actions.push_back(Action::Abort { stream });
-        self.tell(now, number, peer, "connects by TCP", "RTMP goes to");
+        self.tell(now, number, peer);
         true
     }
 
     /// A datagram has come; answers whether that was here.
     pub(super) fn datagram(&mut self, now: Time, meta: &RecvMeta, bytes: &[u8]) -> bool {
         let Some(number) = self.of_socket(meta.interface) else { return false };
-        let what = if begins_rtmfp(bytes) { "begins an RTMFP session" } else { "sends something by UDP" };
-        self.tell(now, number, meta.from, what, "RTMFP goes to");
+        if begins_rtmfp(bytes) {
+            self.tell(now, number, meta.from);
+        } else {
+            // Stray datagrams come to any port, and are nobody's mistake here.
+            self.came += 1;
+            debug!("{} sends something by UDP that is no RTMFP to a TCP port", meta.from);
+        }
         true
     }
 
@@ -139,13 +146,17 @@ impl Doors {
     }
 
     fn ready(&mut self, number: usize, result: &Result<SocketAddr, String>) {
-        if let (Err(error), Some(door)) = (result, self.all.get_mut(number)) {
-            debug!("the port beside {} is not watched: {error}", door.listen);
-            door.state = State::Closed;
+        let Some(door) = self.all.get_mut(number) else { return };
+        match result {
+            Ok(_) => info!("{}", Watched(door.listen)),
+            Err(error) => {
+                debug!("the port beside {} is not watched: {error}", door.listen);
+                door.state = State::Closed;
+            }
         }
     }
 
-    fn tell(&mut self, now: Time, number: usize, peer: SocketAddr, what: &str, where_to: &str) {
+    fn tell(&mut self, now: Time, number: usize, peer: SocketAddr) {
         self.came += 1;
         let Some(door) = self.all.get_mut(number) else { return };
         if now < door.quiet_until {
@@ -153,16 +164,68 @@ impl Doors {
             return;
         }
         door.quiet_until = now + self.interval;
-        let own = door.listen.protocol == Protocol::Rtmfp;
-        let others = self.listen.iter().filter(|l| (l.protocol == Protocol::Rtmfp) != own);
-        let right = match others.map(Listen::to_string).collect::<Vec<_>>().join(", ") {
-            none if none.is_empty() => "a listener that this relay does not have (--listen)".to_owned(),
-            right => right,
+        let more = More(core::mem::take(&mut door.untold));
+        let listen = door.listen;
+        let is_right =
+            |other: &&Listen| (other.protocol == Protocol::Rtmfp) != (listen.protocol == Protocol::Rtmfp);
+        let right: Vec<&Listen> = self.listen.iter().filter(is_right).collect();
+        warn!("{}{more}", Stray { peer, listen, right: &right });
+    }
+}
+
+/// The transport of a protocol, and the other one.
+const fn transports(protocol: Protocol) -> [&'static str; 2] {
+    match protocol {
+        Protocol::Rtmfp => ["UDP", "TCP"],
+        Protocol::Rtmp | Protocol::RtmpSimple => ["TCP", "UDP"],
+    }
+}
+
+/// What is said of the port beside a listener, which others might look for.
+struct Watched(Listen);
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(listen) = self;
+        let [_, transport] = transports(listen.protocol);
+        let address = listen.address;
+        write!(
+            f,
+            "{transport} {address} is taken too, only to tell of clients that come there instead of to {listen}; "
+        )?;
+        f.write_str("--no-wrong-port-watch leaves it alone")
+    }
+}
+
+/// What is said of somebody who comes to the port beside a listener.
+struct Stray<'a> {
+    peer: SocketAddr,
+    listen: Listen,
+    /// The listeners that it may have meant.
+    right: &'a [&'a Listen],
+}
+
+impl fmt::Display for Stray<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, listen, right } = self;
+        let [own, _] = transports(listen.protocol);
+        let (what, spoken) = match listen.protocol {
+            Protocol::Rtmfp => ("connects by TCP", "rtmp"),
+            Protocol::Rtmp | Protocol::RtmpSimple => ("begins an RTMFP session", "rtmfp"),
         };
-        let (listen, untold) = (door.listen, core::mem::take(&mut door.untold));
-        let transport = if own { "UDP" } else { "TCP" };
-        let more = if untold > 0 { format!("; {untold} more since the last one") } else { String::new() };
-        warn!("{peer} {what} to the port of {listen}, which is {transport}: {where_to} {right}{more}");
+        write!(f, "{peer} {what} to the port of {listen}, which is {own}: ")?;
+        if right.is_empty() {
+            let other = listen.protocol;
+            return write!(
+                f,
+                "this relay has no {spoken}:// listener; add one by --listen {spoken}://..., or use {other}:// there"
+            );
+        }
+        write!(f, "{spoken}:// goes to ")?;
+        for (number, right) in right.iter().enumerate() {
+            write!(f, "{}{right}", if number == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +240,45 @@ fn begins_rtmfp(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn listen(protocol: Protocol, port: u16) -> Listen {
+        Listen { protocol, address: ([10, 0, 0, 1], port).into(), legacy: false }
+    }
+
+    #[test]
+    fn who_comes_to_the_wrong_port_is_told_of_with_the_right_one() {
+        let peer = SocketAddr::from(([10, 1, 0, 1], 5000));
+        let [rtmp, rtmfp] = [listen(Protocol::Rtmp, 1935), listen(Protocol::Rtmfp, 1936)];
+        let stray = Stray { peer, listen: rtmfp, right: &[&rtmp] }.to_string();
+        let wanted = "10.1.0.1:5000 connects by TCP to the port of rtmfp://10.0.0.1:1936, which is UDP: rtmp:// goes to \
+                      rtmp://10.0.0.1:1935";
+        assert_eq!(stray, wanted);
+        let stray = Stray { peer, listen: rtmp, right: &[&rtmfp] }.to_string();
+        let wanted = "10.1.0.1:5000 begins an RTMFP session to the port of rtmp://10.0.0.1:1935, which is TCP: rtmfp:// \
+                      goes to rtmfp://10.0.0.1:1936";
+        assert_eq!(stray, wanted);
+    }
+
+    #[test]
+    fn where_there_is_no_right_port_it_is_told_how_to_have_one() {
+        let peer = SocketAddr::from(([10, 1, 0, 1], 5000));
+        let lost = Stray { peer, listen: listen(Protocol::Rtmfp, 1935), right: &[] }.to_string();
+        let wanted =
+            "this relay has no rtmp:// listener; add one by --listen rtmp://..., or use rtmfp:// there";
+        assert!(lost.ends_with(wanted), "{lost}");
+        let lost = Stray { peer, listen: listen(Protocol::Rtmp, 1935), right: &[] }.to_string();
+        let wanted =
+            "this relay has no rtmfp:// listener; add one by --listen rtmfp://..., or use rtmp:// there";
+        assert!(lost.ends_with(wanted), "{lost}");
+    }
+
+    #[test]
+    fn a_port_that_is_watched_is_named_with_the_switch_that_leaves_it_alone() {
+        let watched = Watched(listen(Protocol::Rtmfp, 1935)).to_string();
+        assert!(watched.starts_with("TCP 10.0.0.1:1935 is taken too"), "{watched}");
+        assert!(watched.ends_with("--no-wrong-port-watch leaves it alone"), "{watched}");
+        assert!(Watched(listen(Protocol::Rtmp, 1935)).to_string().starts_with("UDP 10.0.0.1:1935"));
+    }
 
     #[test]
     fn packets_with_session_id_0_are_told_from_others() {

@@ -104,8 +104,8 @@ impl Front {
                     self.actions.push_back(Action::OpenUdp { socket, options: listen.address.into() });
                 }
                 Protocol::Rtmp | Protocol::RtmpSimple => {
-                    self.actions.push_back(listen.announcement());
                     self.doors.watch(&mut self.actions, *listen);
+                    self.actions.push_back(listen.announcement());
                 }
             }
         }
@@ -120,11 +120,12 @@ impl Front {
             Ok(local) => {
                 self.driver.endpoint.add_interface(socket, local);
                 let listen = Listen { address: local, ..*listen };
-                self.actions.push_back(listen.announcement());
+                // Who reads the announcement finds all open.
                 self.doors.watch(&mut self.actions, listen);
+                self.actions.push_back(listen.announcement());
             }
             Err(error) => {
-                let error = format!("cannot listen on {listen}: {error}");
+                let error = listen.failure(&error);
                 self.finish(Err(error));
             }
         }

@@ -91,14 +91,16 @@ impl Listeners {
     fn ready(&mut self, shared: &mut Shared, number: usize, local: SocketAddr) {
         let Some(listener) = self.all.get(number) else { return };
         let listen = Listen { address: local, ..listener.listen };
+        shared.own.add(listen);
         match &shared.config.worker {
             Some(own) => {
                 debug!("worker {}: {listen}", own.worker.number());
                 own.worker.set_port(number, local.port());
             }
             None => {
-                shared.actions.push_back(listen.announcement());
+                // Who reads the announcement finds all open.
                 self.doors.watch(&mut shared.actions, listen);
+                shared.actions.push_back(listen.announcement());
             }
         }
     }

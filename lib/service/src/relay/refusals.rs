@@ -1,38 +1,20 @@
 //! What is said of far ends with which no keys could be agreed on: whom it would help, and how.
 
-use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
-use std::collections::HashMap;
+use core::net::SocketAddr;
 
 use log::{Level, log};
 use rtmfp::KeyingFailure;
 use rtmfp::crypto::KeyingError;
-use rtmfp_base::{Time, TokenBucket};
+use rtmfp_base::Time;
 
+use super::notices::Told;
 use super::{Destination, Listen};
 
-/// Remembers who was written about, so that nobody can fill the log: one line an address and [`AGAIN`], and few lines
-/// in all. More is for those who debug.
-#[derive(Debug)]
-pub(super) struct Refusals {
-    told: HashMap<IpAddr, Time>,
-    lines: TokenBucket,
-}
-
-/// When an address is worth another line.
-const AGAIN: Duration = Duration::from_secs(600);
-
-/// Addresses that are remembered.
-const ADDRESSES: usize = 256;
-
-/// Lines at once, and each second.
-const LINES: (u32, u32) = (20, 1);
+/// Tells of those whom listeners refuse. Nobody can fill the log; more is for those who debug.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Told);
 
 impl Refusals {
-    pub(super) fn new() -> Self {
-        Self { told: HashMap::new(), lines: TokenBucket::new(LINES.0, LINES.1) }
-    }
-
     /// A listener has refused somebody.
     pub(super) fn note(&mut self, now: Time, listen: Listen, peer: SocketAddr, failure: &KeyingFailure) {
         let (level, line) = self.line(now, listen, peer, failure);
@@ -47,22 +29,11 @@ impl Refusals {
         failure: &KeyingFailure,
     ) -> (Level, String) {
         let line = format!("{peer}: refused on {listen}: {failure}");
-        if listen.legacy || !may_be_old(failure) || !self.is_worth_a_line(now, peer.ip()) {
+        if listen.legacy || !may_be_old(failure) || !self.0.is_worth_a_line(now, peer.ip()) {
             return (Level::Debug, line);
         }
         let least = Listen { legacy: true, ..listen };
         (Level::Warn, format!("{line}; --legacy, or --listen {least}, lets old programs in"))
-    }
-
-    fn is_worth_a_line(&mut self, now: Time, ip: IpAddr) -> bool {
-        if self.told.get(&ip).is_some_and(|&told| now.since(told) < AGAIN) || !self.lines.take(now, 1) {
-            return false;
-        }
-        if self.told.len() >= ADDRESSES {
-            self.told.clear();
-        }
-        self.told.insert(ip, now);
-        true
     }
 }
 
@@ -87,6 +58,9 @@ fn may_be_old(failure: &KeyingFailure) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
+    use super::super::notices::AGAIN;
     use super::*;
     use crate::Protocol;
 
@@ -106,7 +80,7 @@ mod tests {
             (KeyingError::NothingInCommon.into(), "no Diffie-Hellman group in common"),
             (KeyingFailure::OnlyOffered, "only offered what is required"),
         ] {
-            let (level, line) = Refusals::new().line(Time::ZERO, listen(false), peer(1), &failure);
+            let (level, line) = Refusals::default().line(Time::ZERO, listen(false), peer(1), &failure);
             assert_eq!(level, Level::Warn);
             for word in ["10.1.0.1:5000", lacks, "--legacy", "--listen rtmfp://10.0.0.1:1935?legacy=1"] {
                 assert!(line.contains(word), "{word}: {line}");
@@ -118,7 +92,7 @@ mod tests {
     fn no_switch_is_named_that_is_on_or_would_not_help() {
         let refused = KeyingFailure::from(KeyingError::NothingInCommon);
         for (legacy, failure) in [(true, refused), (false, KeyingError::BadCertificate.into())] {
-            let (level, line) = Refusals::new().line(Time::ZERO, listen(legacy), peer(1), &failure);
+            let (level, line) = Refusals::default().line(Time::ZERO, listen(legacy), peer(1), &failure);
             assert_eq!(level, Level::Debug);
             assert!(!line.contains("--legacy"), "{line}");
         }
@@ -126,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_peer_gets_one_line_in_ten_minutes_and_all_peers_together_few() {
-        let mut refusals = Refusals::new();
+        let mut refusals = Refusals::default();
         let mut warns = |now: Time, number| {
             refusals.line(now, listen(false), peer(number), &KeyingFailure::OnlyOffered).0 == Level::Warn
         };
@@ -136,16 +110,6 @@ mod tests {
         now += AGAIN - Duration::from_secs(1);
         assert!(!warns(now, 1));
         assert!(warns(now + Duration::from_secs(1), 1));
-    }
-
-    #[test]
-    fn addresses_are_remembered_in_bounded_memory() {
-        let mut refusals = Refusals::new();
-        for number in 0..2000 {
-            let now = Time::from_secs(u64::from(number) + 1);
-            refusals.line(now, listen(false), peer(number), &KeyingFailure::OnlyOffered);
-            assert!(refusals.told.len() <= ADDRESSES);
-        }
     }
 
     #[test]

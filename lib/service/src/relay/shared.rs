@@ -12,6 +12,8 @@ use rtmfp_netconn::{Cx, EndpointId, Endpoints, Link, LinkConfig, LinkId, Role, R
 
 use super::counters::RelayCounters;
 use super::dial::Outgoing;
+use super::notices::Notices;
+use super::own::Own;
 use super::{Profiles, Protocol, RelayConfig};
 
 /// What all clients share.
@@ -29,6 +31,8 @@ pub(super) struct Shared {
     /// The links of clients in the sessions of listeners.
     pub(super) sessions: BTreeMap<(EndpointId, SessionId), Vec<LinkId>>,
     pub(super) counters: RelayCounters,
+    pub(super) notices: Notices,
+    pub(super) own: Own,
     next_stream: u64,
     next_name: u64,
 }
@@ -48,6 +52,7 @@ impl Shared {
             links: Arc::new(links),
             profiles,
             rng: ChaCha20Rng::from_seed(config.seed),
+            own: Own::new(&config.listen),
             config,
             endpoints: Endpoints::new(),
             actions: VecDeque::new(),
@@ -56,6 +61,7 @@ impl Shared {
             outgoing: HashMap::new(),
             sessions: BTreeMap::new(),
             counters: RelayCounters::default(),
+            notices: Notices::default(),
             next_stream: 0,
             next_name: 0,
         }
@@ -154,6 +160,12 @@ impl Shared {
         let (host, port) = (self.config.to.host.clone(), self.config.to.port);
         self.actions.push_back(Action::Resolve { name, host, port });
         name
+    }
+
+    /// Whether one of these addresses of the destination is a listener of this very relay.
+    pub(super) fn is_own(&mut self, addresses: &[SocketAddr]) -> bool {
+        let Self { own, actions, config, .. } = self;
+        addresses.iter().any(|&address| own.has(actions, config.to.protocol, address))
     }
 
     /// Opens a byte stream.

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use rtmfp_base::Counters;
+use rtmfp_media::command;
 
 use crate::clip::Clip;
 use crate::encoder::{Client, End, Task};
+use crate::journal;
+use crate::old_programs::{Script, add_script, connect};
 use crate::publish::{assert_ended, assert_intact};
 use crate::world::{Chain, FIRST_RELAY, add_relay, at, config};
 
@@ -130,4 +133,30 @@ fn nothing_is_left_behind_by_clients_that_are_gone() {
     for session in chain.server().all() {
         assert_ended(&chain, session, End::Disconnect);
     }
+}
+
+#[test]
+fn a_client_that_sends_more_commands_than_it_may_is_closed_and_others_are_not() {
+    journal::begin();
+    let mut chain = Chain::with(1, &["rtmp", "rtmp"], Chain::friendly(), |_, config| {
+        config.link.trusted.message_bytes = 20_000;
+        config.max_talk = 10_000;
+    });
+    let client = add_script(&mut chain, vec![connect(0.0)]);
+    chain.network.run_for(Duration::from_secs(1));
+    let call = command::create_stream(0.0).value("x".repeat(4000).as_str()).message(0);
+    let say = |chain: &mut Chain, count| {
+        let now = chain.network.now();
+        chain.network.service::<Script>(client).say(now, vec![call.clone(); count]);
+        chain.network.run_for(Duration::from_secs(1));
+        counter(chain, 0, "clients_with_too_many_commands")
+    };
+    for _ in 0..30 {
+        assert_eq!(say(&mut chain, 2), 0, "eight thousand bytes a second");
+    }
+    assert_eq!(say(&mut chain, 9), 0, "forty thousand at once");
+    assert_eq!(say(&mut chain, 5), 1);
+    assert_eq!(chain.relay(0).client_count(), 0);
+    let warnings = journal::warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("--max-commands"), "{warnings:#?}");
 }

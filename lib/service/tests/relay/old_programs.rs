@@ -15,17 +15,31 @@ use rtmfp_service::RelayConfig;
 
 use crate::clip::Clip;
 use crate::encoder::{Client, End, TC_URL, Task};
+use crate::journal;
 use crate::limits::counter;
 use crate::peer::Peer;
 use crate::server::{Manner, Server};
 use crate::world::{Chain, FIRST_RELAY, SERVER, at, ip};
 
 /// A client that says its piece at once and listens.
-struct Script {
+pub(crate) struct Script {
     messages: Vec<TcMessage>,
     peer: Option<Peer>,
     actions: VecDeque<Action>,
-    received: Vec<TcMessage>,
+    pub(crate) received: Vec<TcMessage>,
+    closed: bool,
+}
+
+impl Script {
+    /// Has more to say.
+    pub(crate) fn say(&mut self, now: Time, messages: Vec<TcMessage>) {
+        let peer = self.peer.as_mut().expect("it is connected");
+        messages.into_iter().for_each(|message| peer.send(now, message));
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
 }
 
 const STREAM: StreamId = StreamId::opened(1);
@@ -42,7 +56,11 @@ impl Service for Script {
                 let messages = self.peer.as_mut().map(|peer| peer.receive(now, bytes));
                 self.received.extend(messages.unwrap_or_default());
             }
-            Input::Closed { .. } => self.peer = None,
+            Input::EndOfStream { stream } => self.actions.push_back(Action::Finish { stream }),
+            Input::Closed { .. } => {
+                self.peer = None;
+                self.closed = true;
+            }
             _ => {}
         }
     }
@@ -67,13 +85,13 @@ impl Service for Script {
     }
 }
 
-fn add_script(chain: &mut Chain, messages: Vec<TcMessage>) -> HostId {
+pub(crate) fn add_script(chain: &mut Chain, messages: Vec<TcMessage>) -> HostId {
     let actions = [Action::Connect { stream: STREAM, to: at(FIRST_RELAY), dscp: 0 }].into();
-    let script = Script { messages, peer: None, actions, received: Vec::new() };
+    let script = Script { messages, peer: None, actions, received: Vec::new(), closed: false };
     chain.network.add_host("script", &[ip(1)], Box::new(script))
 }
 
-fn connect(object_encoding: f64) -> TcMessage {
+pub(crate) fn connect(object_encoding: f64) -> TcMessage {
     let members = |o: &mut rtmfp_media::amf0::ObjectWriter<'_>| {
         o.put("app", "app").put("objectEncoding", object_encoding).put("tcUrl", TC_URL);
     };
@@ -97,38 +115,81 @@ fn legacy_publisher() -> Vec<TcMessage> {
     ]
 }
 
+/// The object encoding in the answer to the connect.
+fn granted(chain: &Chain, client: HostId) -> Option<f64> {
+    let received = &chain.network.peek::<Script>(client).received;
+    let answer = received.iter().find_map(|message| {
+        let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
+        (command.name == "_result" && command.transaction == 1.0)
+            .then(|| command.argument(0)?.as_object()?.get("objectEncoding")?.as_number())
+    });
+    answer.expect("the connect is answered")
+}
+
 #[test]
-fn commands_and_data_in_amf3_come_to_an_rtmp_server_in_amf0() {
-    for protocols in [&["rtmp", "rtmp"][..], &["rtmp", "rtmfp", "rtmp"]] {
-        let mut chain = Chain::new(1, protocols, Chain::friendly());
-        let client = add_script(&mut chain, legacy_publisher());
-        chain.network.run_for(Duration::from_secs(3));
+fn commands_and_data_in_amf3_over_rtmfp_come_to_an_rtmp_server_in_amf0() {
+    let mut chain = Chain::new(1, &["rtmp", "rtmfp", "rtmp"], Chain::friendly());
+    let client = add_script(&mut chain, legacy_publisher());
+    chain.network.run_for(Duration::from_secs(3));
 
-        let got = chain.server().all().next().expect("a session").messages();
-        let frame = data::payload(data::SET_DATA_FRAME, |w| {
-            w.put(data::ON_META_DATA).value().ecma_array(|o| _ = o.put("width", 640.0));
-        });
-        let data = TcMessage { kind: kind::DATA, timestamp: 0, stream_id: 1, payload: frame };
-        let wanted = [
-            connect(0.0),
-            command::create_stream(2.0).message(0),
-            command::publish("s", "live").message(1),
-            data,
-        ];
-        for message in wanted {
-            assert!(got.contains(&message), "{message:?} over {protocols:?}: {got:?}");
-        }
-        let last = protocols.len() - 2;
-        assert_eq!(counter(&chain, last, "messages_converted_from_amf3"), 3);
-
-        let received = &chain.network.peek::<Script>(client).received;
-        let granted = received.iter().find_map(|message| {
-            let command = Command::parse(message.kind, &message.payload, &Limits::DEFAULT).ok()?;
-            (command.name == "_result" && command.transaction == 1.0)
-                .then(|| command.argument(0)?.as_object()?.get("objectEncoding")?.as_number())
-        });
-        assert_eq!(granted, Some(Some(3.0)));
+    let got = chain.server().all().next().expect("a session").messages();
+    let frame = data::payload(data::SET_DATA_FRAME, |w| {
+        w.put(data::ON_META_DATA).value().ecma_array(|o| _ = o.put("width", 640.0));
+    });
+    let data = TcMessage { kind: kind::DATA, timestamp: 0, stream_id: 1, payload: frame };
+    let wanted = [
+        connect(0.0),
+        command::create_stream(2.0).message(0),
+        command::publish("s", "live").message(1),
+        data,
+    ];
+    for message in wanted {
+        assert!(got.contains(&message), "{message:?}: {got:?}");
     }
+    assert_eq!(counter(&chain, 1, "messages_converted_from_amf3"), 3);
+    assert_eq!(granted(&chain, client), Some(3.0));
+}
+
+/// A message of a shared object of Flash's, in AMF3.
+fn shared_object() -> TcMessage {
+    extended(kind::SHARED_OBJECT_EXTENDED, 0, b"\0\x01o\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0", b"")
+}
+
+/// A call with an object of a class that writes itself.
+fn external() -> TcMessage {
+    let call = Builder::new("call", 0.0).value(Value::Null).payload();
+    extended(kind::COMMAND_EXTENDED, 0, &call, b"\x11\x0a\x07\x07Foo\x01")
+}
+
+#[test]
+fn between_rtmp_and_rtmp_all_passes_byte_for_byte_and_the_server_answers_for_its_encoding() {
+    let mut chain = Chain::new(1, &["rtmp", "rtmp"], Chain::friendly());
+    let said = [legacy_publisher(), vec![shared_object(), external()]].concat();
+    let client = add_script(&mut chain, said.clone());
+    chain.network.run_for(Duration::from_secs(3));
+    let got = chain.server().all().next().expect("a session").messages();
+    assert_eq!(got.len(), said.len());
+    said.iter().for_each(|message| assert!(got.contains(message), "{message:?}: {got:?}"));
+    assert_eq!(granted(&chain, client), None, "it has not said any");
+    for counts in ["messages_converted_from_amf3", "messages_not_converted_from_amf3"] {
+        assert_eq!(counter(&chain, 0, counts), 0);
+    }
+}
+
+#[test]
+fn what_cannot_be_converted_goes_on_as_it_is_and_each_client_is_warned_of_once() {
+    journal::begin();
+    let mut chain = Chain::new(1, &["rtmp", "rtmfp", "rtmp"], Chain::friendly());
+    let said = vec![connect(3.0), shared_object(), external(), shared_object()];
+    add_script(&mut chain, said);
+    chain.network.run_for(Duration::from_secs(3));
+    let got = chain.server().all().next().expect("a session").messages();
+    assert_eq!(got.iter().filter(|message| **message == shared_object()).count(), 2);
+    assert!(got.contains(&external()));
+    assert_eq!(counter(&chain, 1, "messages_not_converted_from_amf3"), 3);
+    let warnings = journal::warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(warnings[0].contains("client 1 from 10.0.0.100:") && warnings[0].contains("shared objects"));
 }
 
 #[test]

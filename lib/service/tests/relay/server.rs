@@ -21,6 +21,10 @@ pub(crate) enum Manner {
     Silent,
     /// Refuses each connect.
     Rejecting,
+    /// The same, without closing the connection.
+    Staying,
+    /// Refuses each connect by asking for a name and a password.
+    AskingToLogIn,
     /// Says nothing to commands that it does not know.
     Ignorant,
     /// Answers them by an error.
@@ -105,10 +109,18 @@ impl Server {
         let Ok(command) = Command::parse(message.kind, &message.payload, &Limits::DEFAULT) else { return };
         let transaction = command.transaction;
         match command.name {
-            "connect" if manner == Manner::Rejecting => {
-                let info = Info::error("NetConnection.Connect.Rejected", "not today");
+            "connect" if matches!(manner, Manner::Rejecting | Manner::Staying | Manner::AskingToLogIn) => {
+                let description = match manner {
+                    Manner::AskingToLogIn => {
+                        "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : "
+                    }
+                    _ => "not today",
+                };
+                let info = Info::error("NetConnection.Connect.Rejected", description);
                 peer.send(now, command::error(transaction, &info).message(0));
-                self.actions.push_back(Action::Finish { stream });
+                if manner != Manner::Staying {
+                    self.actions.push_back(Action::Finish { stream });
+                }
             }
             "connect" => {
                 let info = Info::status("NetConnection.Connect.Success", "welcome");

