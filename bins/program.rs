@@ -1,6 +1,7 @@
-//! What the programs share: logs, randomness, how they end.
+//! What the programs share: logs, randomness, what they say to people, how they end.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use env_logger::Env;
@@ -28,8 +29,16 @@ pub(crate) fn end(name: &str, result: Result<(), impl Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{name}: {error}");
+            say(format_args!("{name}: {error}"));
             ExitCode::from(EXIT_FAILURE)
         }
     }
 }
+/// Says something to people, on standard error. If nobody can read it, so be it: a program does not end because of it.
+///
+/// It is one piece, so that what others write at the same time does not get between.
+pub(crate) fn say(text: impl Display) {
+    let text = format!("{text}\n");
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+

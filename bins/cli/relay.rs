@@ -205,7 +205,7 @@ pub struct Limits {
 const AFTER_HELP: &str = "\
 Signals: at the first SIGTERM or SIGINT no new clients are taken, running streams go on to their end, then the program \
 exits. At the second it exits at once. At SIGUSR1 it prints its figures on standard error, of several workers also those \
-of each. At SIGHUP it reads the file of --redirector-user-file again, for the next attempt to register; without such a file it ends at once.
+of each; an empty line ends them. At SIGHUP it reads the file of --redirector-user-file again, for the next attempt to register; without such a file it ends at once.
 
 Exit codes: 0 ended as asked, 1 could not do its work, 2 the command line makes no sense.
 

@@ -1,5 +1,6 @@
 //! `rtmfp-relay`: reads the command line, and runs the relay of `rtmfp-service` on the run loop.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod key_log;
 mod profiles;
@@ -79,7 +80,7 @@ fn relay(options: Relay) -> Result<(), String> {
     };
     let report = result.map_err(|error| error.to_string())?;
     if verbosity.verbose > 0 {
-        eprintln!("{report}");
+        program::say(report);
     }
     Ok(())
 }
@@ -90,7 +91,8 @@ fn hook(users: Option<UserList>, credentials: Credentials) -> SignalHook {
     let signals: &[_] = if users.is_some() { &[SIGUSR1, SIGHUP] } else { &[SIGUSR1] };
     SignalHook::new(signals, move |signal, report| match &users {
         Some(users) if signal == SIGHUP => users.read_again(|users| credentials.replace(users)),
-        _ => eprintln!("{report}"),
+        // The empty line says that this was all.
+        _ => program::say(format_args!("{report}\n")),
     })
 }
 

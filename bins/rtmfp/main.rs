@@ -1,5 +1,6 @@
 //! `rtmfp`: publishes, plays, measures and compares streams, and makes networks bad.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod flv;
 mod impair;
@@ -74,11 +75,11 @@ fn measure(options: Measure) -> Result<(), String> {
 
 fn compare(options: &Compare) -> Result<(), String> {
     let comparison = tools::compare(&flv::read_all(&options.sent)?, &flv::read_all(&options.received)?);
-    comparison.print(options.json);
+    comparison.print(options.json)?;
     if comparison.is_equal() { Ok(()) } else { Err("they differ".to_owned()) }
 }
 
-/// Runs a service to its end and prints its result.
+/// Runs a service to its end and prints its result, also when it has ended badly.
 fn run_service<T: Show + 'static>(
     json: bool,
     make: impl FnOnce(Report<T>) -> Box<dyn Service>,
@@ -87,10 +88,8 @@ fn run_service<T: Show + 'static>(
     let to = Rc::clone(&slot);
     let service = make(Box::new(move |result| to.set(Some(result))));
     let ended = run(service, Config { crypto_threads: 0, ..Config::default() });
-    if let Some(result) = slot.take() {
-        result.print(json);
-    }
-    ended.map(drop).map_err(|error| error.to_string())
+    let printed = slot.take().map_or(Ok(()), |result| result.print(json));
+    ended.map_err(|error| error.to_string()).and(printed)
 }
 
 fn target(url: &StreamUrl, timeout: rtmfp_cli::Seconds) -> Result<Target, String> {

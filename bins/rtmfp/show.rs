@@ -1,6 +1,7 @@
 //! Results for people and for programs.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use rtmfp_service::tools::{
@@ -16,11 +17,18 @@ pub(crate) trait Show {
     fn text(&self) -> String;
 
     /// Prints it to standard output.
-    fn print(&self, json: bool) {
-        if json {
-            println!("{}", self.json().0);
-        } else {
-            print!("{}", self.text());
+    ///
+    /// # Errors
+    /// When it could not be written.
+    fn print(&self, json: bool) -> Result<(), String> {
+        let text = if json { self.json().0 + "\n" } else { self.text() };
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // Who has closed it has seen enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(format!("cannot write the results: {error}"))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -71,12 +71,22 @@ impl Output {
 
 impl Process {
     pub(crate) fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_as_is(command)
+    }
+
+    /// The same, of a command that says itself where its output goes. What goes to a pipe arrives here.
+    pub(crate) fn start_as_is(mut command: Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let output = Arc::new(Output::default());
-        Arc::clone(&output).collect(child.stdout.take().expect("standard output is a pipe"));
-        Arc::clone(&output).collect(child.stderr.take().expect("standard error is a pipe"));
+        if let Some(stdout) = child.stdout.take() {
+            Arc::clone(&output).collect(stdout);
+        }
+        if let Some(stderr) = child.stderr.take() {
+            Arc::clone(&output).collect(stderr);
+        }
         Self { name, child, output }
     }
 

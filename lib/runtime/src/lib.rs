@@ -8,6 +8,7 @@
 //! Everything that touches the service happens on one thread. Nothing here blocks that thread: names are looked
 //! up and jobs are run on worker threads, sockets never wait.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 pub mod clock;
 mod host;
