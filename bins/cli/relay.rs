@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
+use rtmfp_flash::Group;
 
 use crate::{
     ByteCount, Dscp, FleetOptions, Groups, Lifetime, ListenUrl, MaxGroup, RegistrationOptions, Seconds,
     ToUrl, Verbosity, WorkerOptions,
 };
+
+#[path = "relay/unused.rs"]
+mod unused;
 
 /// Carry live streams between RTMP and RTMFP
 ///
@@ -149,7 +153,7 @@ pub struct Security {
     ///
     /// Two ends use the first that both know. Group 2 is all that Flash Player knows; without it old programs
     /// cannot connect.
-    #[arg(long, value_name = "LIST", default_value = "16,14,2")]
+    #[arg(long, value_name = "LIST", default_value = DEFAULT_GROUPS)]
     pub dh_groups: Groups,
 
     /// The strongest Diffie-Hellman group to use towards the destination, of those of --dh-groups
@@ -166,6 +170,17 @@ pub struct Security {
     /// Append the keys of all sessions to this file, by which captures of them can be read: for debugging only
     #[arg(long, value_name = "FILE", env = "RTMFP_KEYLOGFILE")]
     pub key_log_file: Option<PathBuf>,
+}
+
+/// All but group 5, which nobody needs.
+const DEFAULT_GROUPS: &str = "16,14,2";
+
+impl Security {
+    /// The groups to offer towards the destination; none is what [`Relay::check`] complains of.
+    pub fn outgoing_groups(&self) -> Vec<Group> {
+        let most = self.max_dh_group.map(|most| most.0);
+        self.dh_groups.0.iter().copied().filter(|group| most.is_none_or(|most| *group <= most)).collect()
+    }
 }
 
 /// What clients may use.

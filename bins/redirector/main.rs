@@ -12,7 +12,7 @@ mod users;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use rtmfp::crypto::Profile;
 use rtmfp_base::Time;
 use rtmfp_cli::Redirector;
@@ -26,7 +26,7 @@ use self::users::UserList;
 const UDP_BUFFER: usize = 2 << 20;
 
 fn main() -> ExitCode {
-    let options = Redirector::parse();
+    let options: Redirector = program::parse();
     if let Err(error) = options.check() {
         Redirector::command().error(clap::error::ErrorKind::ValueValidation, error).exit();
     }

@@ -16,8 +16,8 @@ mod workers;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 use rtmfp_cli::{FleetOptions, Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
 use rtmfp_runtime::{Config, SIGHUP, SIGUSR1, SignalHook, run};
 use rtmfp_service::{Advertise, Credentials, Destination, Listen, LoadWeights, Protocol, RelayConfig};
@@ -30,11 +30,12 @@ use self::users::UserList;
 const UDP_BUFFER: usize = 2 << 20;
 
 fn main() -> ExitCode {
-    let options = Relay::parse();
+    let options: Relay = program::parse();
     if let Err(error) = options.check() {
         Relay::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
     program::start_log(options.verbosity);
+    options.without_effect().iter().for_each(|line| log::warn!("{line}"));
     program::end("rtmfp-relay", relay(options))
 }
 
@@ -68,9 +69,6 @@ fn relay(options: Relay) -> Result<(), String> {
     let hook = hook(has_file.then_some(users), config.registration.credentials.clone());
     let profiles = FlashProfiles::new(security)?;
     let count = workers.workers.get();
-    if workers.worker_ports.is_some() && (count < 2 || !has_rtmfp(&config)) {
-        log::warn!("--worker-ports changes nothing: it is for several workers and for --listen rtmfp://");
-    }
     let result = if count > 1 {
         let workers = workers::Plan { count, ports: workers.worker_ports, advertise };
         workers::run(config, &workers, &profiles, host, hook)?
@@ -101,10 +99,6 @@ fn seed() -> Result<[u8; 32], String> {
     let mut seed = [0; 32];
     program::randomness(&mut seed)?;
     Ok(seed)
-}
-
-fn has_rtmfp(config: &RelayConfig) -> bool {
-    config.listen.iter().any(|listen| listen.protocol == Protocol::Rtmfp)
 }
 
 /// What a URL says of old programs goes before what is said for all.

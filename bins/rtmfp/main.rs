@@ -12,7 +12,6 @@ use std::cell::{Cell, RefCell};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use clap::Parser;
 use rtmfp_base::Service;
 use rtmfp_cli::{Command, Compare, Measure, Play, Publish, SourceOptions, StreamUrl, Toolbox};
 use rtmfp_runtime::{Config, run};
@@ -21,7 +20,7 @@ use rtmfp_service::tools::{self, Frames, MeasureOptions, PlayOptions, Report, So
 use self::show::Show;
 
 fn main() -> ExitCode {
-    let Toolbox { command, verbosity, .. } = Toolbox::parse();
+    let Toolbox { command, verbosity, .. } = program::parse();
     program::start_log(verbosity);
     let result = match command {
         Command::Publish(options) => publish(options),

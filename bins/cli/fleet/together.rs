@@ -16,6 +16,7 @@ impl Relay {
     /// What to tell people.
     pub fn check(&self) -> Result<(), String> {
         self.check_listen()?;
+        self.check_groups()?;
         self.check_workers()?;
         self.check_redirectors()
     }
@@ -32,6 +33,15 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    fn check_groups(&self) -> Result<(), String> {
+        match self.security.max_dh_group {
+            Some(most) if self.security.outgoing_groups().is_empty() => {
+                Err(format!("--max-dh-group {0}: none of --dh-groups is group {0} or weaker", most.0))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_workers(&self) -> Result<(), String> {
