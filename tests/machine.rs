@@ -1,4 +1,4 @@
-//! What a machine may lack: room for output, somebody who reads it.
+//! What a machine may lack: room for output, somebody who reads it, open files.
 
 mod common;
 
@@ -6,6 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::pipe;
 use std::process::{Command, Stdio};
 
+use common::server::{Acks, Server, publishers_in_turn};
 use common::{Process, SOON, Scratch, clip, wait_until};
 use nix::sys::signal::Signal;
 
@@ -117,4 +118,55 @@ fn figures_of_a_proxy_that_find_no_room_are_told_at_its_end() {
         assert_eq!(process.wait(SOON).code(), Some(code), "{}", process.said());
         assert_eq!(process.said().contains("cannot write the results"), code == 1, "{}", process.said());
     }
+}
+
+/// A program that a shell starts with a limit of open files.
+fn limited(limit: &str, program: &str, arguments: &[&str]) -> Process {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\""), program]).args(arguments);
+    command.env_remove("RUST_LOG");
+    Process::start(command)
+}
+
+#[test]
+fn programs_with_many_connections_take_all_open_files_that_they_may_have() {
+    let relay = ["--listen", "rtmp://127.0.0.1:0", "--to", "rtmp://127.0.0.1:9"];
+    for (program, arguments) in [(RELAY, &relay[..]), (TOOLBOX, &["impair", "--tcp", "0=127.0.0.1:9"])] {
+        let process = limited("-Sn 64", program, arguments);
+        process.wait_line("listening on ");
+        let limits = fs::read_to_string(format!("/proc/{}/limits", process.id())).expect("it runs");
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+        let [soft, hard] = [3, 4].map(|word| line.split_whitespace().nth(word).expect("a number"));
+        assert_eq!(soft, hard, "{line}");
+        assert_ne!(soft, "64");
+    }
+}
+
+#[test]
+fn more_clients_than_there_can_be_open_files_are_warned_of_with_what_to_do() {
+    let arguments = ["--listen", "rtmp://127.0.0.1:0", "--to", "rtmfp://127.0.0.1:9", "--max-clients"];
+    let start = |clients| {
+        let process = limited("-n 300", RELAY, &[&arguments[..], &[clients]].concat());
+        process.wait_line("listening on ");
+        process.said()
+    };
+    let said = start("200");
+    let warning = said.lines().find(|line| line.contains("--max-clients may take 4")).expect("a warning");
+    assert!(warning.contains("WARN") && warning.contains("the system allows 300"), "{warning}");
+    assert!(warning.contains("LimitNOFILE=") && warning.contains("ulimit -n"), "{warning}");
+    assert_eq!(said.matches("WARN").count(), 1, "{said}");
+    assert!(!start("100").contains("WARN"));
+}
+
+#[test]
+fn as_many_clients_as_asked_for_fit_into_the_open_files_that_are_said_to_be_enough() {
+    // 40 clients with two sockets each, and what the relay has open beside them.
+    let server = Server::start(Acks::Right, Vec::new());
+    let arguments = ["--listen", "rtmp://127.0.0.1:0", "--to", &server.url(), "--max-clients", "40"];
+    let process = limited("-n 120", RELAY, &arguments);
+    let line = process.wait_line("listening on ");
+    let url = line.strip_prefix("listening on ").expect("a line of its own");
+    let clients = publishers_in_turn(url, "x", 40);
+    assert_eq!(clients.len(), 40);
+    assert!(!process.said().contains("WARN"), "{}", process.said());
 }

@@ -3,6 +3,8 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod key_log;
+#[path = "../open_files.rs"]
+mod open_files;
 mod profiles;
 #[path = "../program.rs"]
 mod program;
@@ -28,6 +30,9 @@ use self::users::UserList;
 /// Bytes of kernel buffer for each UDP socket and direction, as far as the system allows: a key frame of each of many
 /// clients may arrive while the program is not running.
 const UDP_BUFFER: usize = 2 << 20;
+
+/// Beside listeners: readiness, wake-ups, signals, standard input and output, a destination that is tried twice.
+const OPEN_FILES_A_LOOP: usize = 10;
 
 fn main() -> ExitCode {
     let options: Relay = program::parse();
@@ -69,6 +74,7 @@ fn relay(options: Relay) -> Result<(), String> {
     let hook = hook(has_file.then_some(users), config.registration.credentials.clone());
     let profiles = FlashProfiles::new(security)?;
     let count = workers.workers.get();
+    open_files::allow(most_open(&config, count), "--max-clients");
     let result = if count > 1 {
         let workers = workers::Plan { count, ports: workers.worker_ports, advertise };
         workers::run(config, &workers, &profiles, host, hook)?
@@ -99,6 +105,13 @@ fn seed() -> Result<[u8; 32], String> {
     let mut seed = [0; 32];
     program::randomness(&mut seed)?;
     Ok(seed)
+}
+
+/// How many files and sockets may be open at a time.
+fn most_open(config: &RelayConfig, workers: usize) -> usize {
+    // The front's thread and the first one have a run loop, too, and each listener a port beside it that is watched.
+    let loops = workers.saturating_add(2).saturating_mul(OPEN_FILES_A_LOOP + 2 * config.listen.len());
+    config.max_clients.saturating_mul(config.sockets_a_client()).saturating_add(loops)
 }
 
 /// What a URL says of old programs goes before what is said for all.

@@ -12,8 +12,8 @@ use rtmfp_cli::{Impair, RouteSpec, StepsError, Toolbox};
 use rtmfp_netsim::impair::{Config, Direction, Figures, Limits, Route, RouteFigures, Traffic, Transport};
 use rtmfp_runtime::run;
 
-use crate::program;
 use crate::show::{Json, Show};
+use crate::{OPEN_FILES, open_files, program};
 
 /// Bytes of kernel buffer for each UDP socket and direction, as far as the system allows: it is the links that are to
 /// lose datagrams.
@@ -34,6 +34,10 @@ pub(crate) fn impair(options: Impair) -> Result<(), String> {
     let [up, down] = options.settings();
     let Impair { udp, tcp, seed, stats, json, limits, .. } = options;
     let clients = limits.max_clients as usize;
+    // Those of TCP have two connections each, those of UDP a socket, and another one for a while after a rebinding.
+    let transports = usize::from(!udp.is_empty()) + usize::from(!tcp.is_empty());
+    let others = udp.len() + tcp.len() + OPEN_FILES;
+    open_files::allow(2 * clients * transports + others, "--max-clients");
     let config = Config {
         routes: routes(Transport::Udp, udp).chain(routes(Transport::Tcp, tcp)).collect(),
         up,
@@ -49,13 +53,13 @@ pub(crate) fn impair(options: Impair) -> Result<(), String> {
         },
         report_every: stats,
     };
+    let unwritten = Rc::new(Cell::new(None));
+    let keep = Rc::clone(&unwritten);
+    // What passes is more important than figures that cannot be written: that is told at the end.
     let report = Box::new(move |figures: &Figures| {
         if let Err(error) = figures.print(json) {
             keep.set(Some(error));
         }
-    let unwritten = Rc::new(Cell::new(None));
-    let keep = Rc::clone(&unwritten);
-    // What passes is more important than figures that cannot be written: that is told at the end.
     });
     let service = rtmfp_netsim::impair::Impair::new(config, report);
     let host =

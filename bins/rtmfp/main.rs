@@ -4,6 +4,8 @@
 
 mod flv;
 mod impair;
+#[path = "../open_files.rs"]
+mod open_files;
 #[path = "../program.rs"]
 mod program;
 mod show;
@@ -18,6 +20,9 @@ use rtmfp_runtime::{Config, run};
 use rtmfp_service::tools::{self, Frames, MeasureOptions, PlayOptions, Report, Source, Target};
 
 use self::show::Show;
+
+/// What is open beside connections, at most: standard input and output, clips, what the run loop needs.
+const OPEN_FILES: usize = 32;
 
 fn main() -> ExitCode {
     let Toolbox { command, verbosity, .. } = program::parse();
@@ -34,6 +39,9 @@ fn main() -> ExitCode {
 
 fn publish(options: Publish) -> Result<(), String> {
     let Publish { url, source, streams, waiting, json } = options;
+    // Each has a connection, and opens the clip for itself.
+    let each = 1 + usize::from(source.clip.is_some());
+    open_files::allow(each * streams as usize + OPEN_FILES, "--streams");
     let mut list = Vec::new();
     for index in 0..streams {
         let mut target = target(&url, waiting.timeout)?;

@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 pub mod clock;
+mod descriptors;
 mod host;
 mod performer;
 mod resolver;
@@ -21,6 +22,7 @@ mod timers;
 pub mod udp;
 mod worker;
 
+pub use descriptors::raise_descriptor_limit;
 pub use host::{Config, Error, Handle, Member, Report, ServiceHook, SignalHook, run, run_group, spawn};
 pub use performer::Performer;
 pub use resolver::ResolverOptions;
