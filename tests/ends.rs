@@ -5,7 +5,7 @@ mod common;
 use std::process::Command;
 
 use common::server::{Acks, Server};
-use common::{Process, Relay, SOON, now, wait_until};
+use common::{Process, Relay, SOON, wait_until};
 use nix::sys::signal::Signal;
 use rtmfp_service::tools::{Frames, compare};
 
@@ -32,8 +32,9 @@ fn the_first_sigterm_lets_streams_go_on_to_their_end_and_takes_no_new_clients() 
     near.process.succeed(SOON);
     far.process.succeed(SOON);
     let sent: Vec<_> = Frames::new(5000, 100).collect();
-    let comparison = compare(&sent, &server.published());
-    assert!(comparison.is_equal(), "{comparison:?}");
+    wait_until("the server has it all", SOON, || {
+        compare(&sent, &server.published()).is_equal().then_some(())
+    });
     // With -v there are figures at the end.
     near.process.wait_line("turns: ");
 }
@@ -43,20 +44,19 @@ fn the_second_sigterm_ends_a_relay_in_the_middle_of_a_stream() {
     let server = Server::start(Acks::Right, Vec::new());
     let mut far = Relay::start("rtmfp", &server.url(), &["-v"]);
     let mut near = Relay::start("rtmp", &far.url, &["-v"]);
-    let mut publisher = publish(&near, &server, "60");
+    let mut publisher = publish(&near, &server, "600");
     for relay in [&near, &far] {
         relay.process.signal(Signal::SIGTERM);
         // Two signals at once would count as one.
         relay.process.wait_line("draining");
     }
     assert!(publisher.is_running());
-    let began = now();
     for relay in [&near, &far] {
         relay.process.signal(Signal::SIGTERM);
     }
+    // Long before the stream would end.
     near.process.wait(SOON);
     far.process.wait(SOON);
-    assert!((now() - began).as_secs() < 10, "a relay takes its time");
     assert_eq!(publisher.wait(SOON).code(), Some(1));
 }
 

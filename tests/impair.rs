@@ -154,15 +154,15 @@ fn the_same_seed_loses_the_same_datagrams_and_counts_them() {
 #[test]
 fn a_rate_lets_its_share_pass_and_the_queue_drops_the_rest() {
     let (client, target) = (udp(), udp());
-    let words = "rate 80kbit queue 10000b";
+    let words = "rate 8kbit queue 10000b";
     let impair = Impair::start("udp", target.local_addr().unwrap(), &["--up", words]);
-    // Sent within far less than a second: what the queue holds is a tenth of it.
+    // Sent in no time. One leaves each second, and a tenth of them fit into the queue.
     for _ in 0..100 {
         client.send_to(&[0; 1000], impair.entrance).unwrap();
     }
     let first = receive_marked(&target);
     assert_eq!(first.0.len(), 1000);
-    for _ in 0..5 {
+    for _ in 0..2 {
         receive_marked(&target);
     }
     let counter = impair.end();

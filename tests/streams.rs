@@ -26,12 +26,6 @@ impl Pair {
         Self { near, _far: far }
     }
 
-    fn with_default_options(server: &str) -> Self {
-        let far = Relay::start_plain("rtmfp", server, &[]);
-        let near = Relay::start_plain("rtmp", &far.url, &[]);
-        Self { near, _far: far }
-    }
-
     fn stream(&self, name: &str) -> String {
         format!("{}/live/{name}", self.near.url)
     }
@@ -40,7 +34,7 @@ impl Pair {
 /// Publishes 20 s in real time and finds every packet at the server.
 fn publish_all(options: &[&str]) {
     let nginx = Nginx::start();
-    let pair = Pair::with_default_options(&nginx.url());
+    let pair = Pair::before(&nginx.url());
     let clip = clip(20);
     let publisher = ffmpeg_publish_with(&clip, options, &pair.stream("all"));
     Process::start(publisher).succeed(Duration::from_secs(60));

@@ -4,8 +4,8 @@ mod common;
 
 use std::net::{TcpStream, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
 
+use common::server::{publishers_in_turn, send_and_find};
 use common::{Nginx, Process, Relay, SOON, wait_until};
 use nix::sys::signal::Signal;
 use rtmfp_service::tools::{Frames, compare};
@@ -18,14 +18,12 @@ fn publish(url: &str, options: &[&str]) -> Process {
 
 /// The clients that each of two workers has taken, as a relay prints it.
 fn taken(relay: &Relay) -> [u64; 2] {
-    relay.process.signal(Signal::SIGUSR1);
-    let line = relay.process.wait_line("front: ");
-    assert!(line.contains("turns"), "{line}");
+    let report = relay.process.report();
+    assert!(report.contains("front: turns: "), "{report}");
     ["worker 1", "worker 2"].map(|worker| {
         let beginning = format!("{worker}: clients_accepted: ");
-        let said = relay.process.said();
-        let mut counts = said.lines().filter_map(|line| line.strip_prefix(&beginning));
-        counts.next_back().map_or(0, |count| count.parse().expect("a number"))
+        let count = report.lines().find_map(|line| line.strip_prefix(&beginning));
+        count.map_or(0, |count| count.parse().expect("a number"))
     })
 }
 
@@ -34,9 +32,20 @@ fn two_workers_share_clients_evenly_and_every_stream_arrives() {
     let nginx = Nginx::start();
     let far = Relay::start("rtmfp", &nginx.url(), &["--workers", "2", "-v"]);
     let near = Relay::start("rtmp", &far.url, &[]);
+    let mut publishers = publishers_in_turn(&near.url, "crowd", 40);
+    let taken = taken(&far);
+    assert_eq!(taken.iter().sum::<u64>(), 40, "{taken:?}");
+    assert!(taken.iter().all(|taken| (16..=24).contains(taken)), "{taken:?}");
+    send_and_find(&mut publishers, &nginx, "crowd");
+}
+
+#[test]
+fn forty_encoders_that_come_to_two_workers_at_once_all_publish() {
+    let nginx = Nginx::start();
+    let far = Relay::start("rtmfp", &nginx.url(), &["--workers", "2", "--dh-groups", "14"]);
+    let near = Relay::start("rtmp", &far.url, &[]);
     let url = format!("{}/live/crowd", near.url);
-    let options = ["--streams", "40", "--duration", "3", "--bitrate", "50"];
-    let mut encoders = publish(&url, &options);
+    let mut encoders = publish(&url, &["--streams", "40", "--duration", "3", "--bitrate", "50"]);
     let result = encoders.wait_line("\"streams\":40");
     encoders.succeed(SOON);
     assert!(result.contains("\"failed\":0"), "{result}");
@@ -49,7 +58,7 @@ fn two_workers_share_clients_evenly_and_every_stream_arrives() {
     }
     let taken = taken(&far);
     assert_eq!(taken.iter().sum::<u64>(), 40, "{taken:?}");
-    assert!(taken.iter().all(|taken| (16..=24).contains(taken)), "{taken:?}");
+    assert!(taken.iter().all(|&taken| taken > 0), "{taken:?}");
 }
 
 #[test]
@@ -71,7 +80,7 @@ fn workers_share_a_port_of_rtmp() {
 fn who_comes_to_the_wrong_port_is_told_with_workers_too() {
     let relay = Relay::start("rtmfp", "rtmp://127.0.0.1:1", &["--workers", "2"]);
     let address = relay.url.strip_prefix("rtmfp://").unwrap();
-    let _stream = TcpStream::connect(address).expect("the port is watched");
+    let _stream = wait_until("the port is watched", SOON, || TcpStream::connect(address).ok());
     let line = relay.process.wait_line("connects by TCP");
     assert!(line.contains(address) && line.contains("WARN"), "{line}");
 }
@@ -124,7 +133,7 @@ fn a_port_of_rtmp_that_somebody_listens_to_is_not_shared() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp-relay"));
     command.args(["--listen", &first.url, "--to", "rtmp://127.0.0.1:1", "--workers", "2"]);
     let mut second = Process::start(command);
-    assert_eq!(second.wait(Duration::from_secs(20)).code(), Some(1));
+    assert_eq!(second.wait(SOON).code(), Some(1));
     assert!(second.said().contains("cannot listen on rtmp://127.0.0.1:"), "{}", second.said());
 }
 

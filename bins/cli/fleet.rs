@@ -169,6 +169,13 @@ const GIGA: u64 = 1_000_000_000;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weights(pub [f64; 3]);
 
+impl Default for Weights {
+    /// As they are.
+    fn default() -> Self {
+        Self([1.0; 3])
+    }
+}
+
 impl FromStr for Weights {
     type Err = FleetError;
 

@@ -308,7 +308,7 @@ impl Redirector {
 
 // Each paragraph is one line: the manual page fills its lines itself.
 const AFTER_HELP: &str = "\
-Signals: SIGUSR1 prints on standard error which servers there are, how they are, what was sent to them, and counters. \
+Signals: SIGUSR1 prints on standard error which servers there are, how they are, what was sent to them, and counters; an empty line ends it. \
 SIGHUP reads the file of --users-file again. At the first SIGTERM or SIGINT nobody is answered any more and servers are told \
 that this redirector ends, at the second it exits at once.
 

@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
+use rtmfp_flash::Group;
 
 use crate::{
     ByteCount, Dscp, FleetOptions, Groups, Lifetime, ListenUrl, MaxGroup, RegistrationOptions, Seconds,
     ToUrl, Verbosity, WorkerOptions,
 };
+
+#[path = "relay/unused.rs"]
+mod unused;
 
 /// Carry live streams between RTMP and RTMFP
 ///
@@ -156,7 +160,7 @@ pub struct Security {
     ///
     /// Two ends use the first that both know. Group 2 is all that Flash Player knows; without it old programs
     /// cannot connect.
-    #[arg(long, value_name = "LIST", default_value = "16,14,2")]
+    #[arg(long, value_name = "LIST", default_value = DEFAULT_GROUPS)]
     pub dh_groups: Groups,
 
     /// The strongest Diffie-Hellman group to use towards the destination, of those of --dh-groups
@@ -173,6 +177,17 @@ pub struct Security {
     /// Append the keys of all sessions to this file, by which captures of them can be read: for debugging only
     #[arg(long, value_name = "FILE", env = "RTMFP_KEYLOGFILE")]
     pub key_log_file: Option<PathBuf>,
+}
+
+/// All but group 5, which nobody needs.
+const DEFAULT_GROUPS: &str = "16,14,2";
+
+impl Security {
+    /// The groups to offer towards the destination; none is what [`Relay::check`] complains of.
+    pub fn outgoing_groups(&self) -> Vec<Group> {
+        let most = self.max_dh_group.map(|most| most.0);
+        self.dh_groups.0.iter().copied().filter(|group| most.is_none_or(|most| *group <= most)).collect()
+    }
 }
 
 /// What clients may use.
@@ -215,8 +230,9 @@ pub struct Limits {
 // Each paragraph is one line: the manual page fills its lines itself.
 const AFTER_HELP: &str = "\
 Signals: at the first SIGTERM or SIGINT no new clients are taken, clients that carry nothing are sent away, running \
-streams go on to their end or to that of --drain-timeout, then the program exits. At the second it exits at once. At SIGUSR1 it prints its figures on standard error, of several workers also those \
-of each. At SIGHUP it reads the file of --redirector-user-file again, for the next attempt to register; without such a file it ends at once.
+streams go on to their end or to that of --drain-timeout, then the program exits. At the second it exits at once. At \
+SIGUSR1 it prints its figures on standard error, of several workers also those of each; an empty line ends them. At SIGHUP \
+it reads the file of --redirector-user-file again, for the next attempt to register; without such a file it ends at once.
 
 Exit codes: 0 ended as asked, 1 could not do its work, 2 the command line makes no sense.
 

@@ -1,5 +1,6 @@
 //! `rtmfp-redirector`: reads the command line, and runs the redirector of `rtmfp-service` on the run loop.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 #[path = "../program.rs"]
 mod program;
@@ -11,7 +12,7 @@ mod users;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use rtmfp::crypto::Profile;
 use rtmfp_base::Time;
 use rtmfp_cli::Redirector;
@@ -25,7 +26,7 @@ use self::users::UserList;
 const UDP_BUFFER: usize = 2 << 20;
 
 fn main() -> ExitCode {
-    let options = Redirector::parse();
+    let options: Redirector = program::parse();
     if let Err(error) = options.check() {
         Redirector::command().error(clap::error::ErrorKind::ValueValidation, error).exit();
     }
@@ -61,7 +62,7 @@ fn redirector(options: Redirector) -> Result<(), String> {
     };
     let report = run(Box::new(service), host).map_err(|error| error.to_string())?;
     if options.verbosity.verbose > 0 {
-        eprintln!("{report}");
+        program::say(report);
     }
     Ok(())
 }
@@ -82,8 +83,8 @@ fn hook(users: UserList) -> ServiceHook {
         if signal == SIGHUP {
             users.read_again(|users| service.set_users(now, users));
         } else {
-            eprint!("{}", service.status(now));
-            eprintln!("{}", report.stats);
+            // The empty line says that this was all.
+            program::say(format_args!("{}{}\n", service.status(now), report.stats));
         }
     };
     ServiceHook::new(&[rtmfp_runtime::SIGUSR1, SIGHUP], call)

@@ -1,7 +1,10 @@
 //! `rtmfp-relay`: reads the command line, and runs the relay of `rtmfp-service` on the run loop.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod key_log;
+#[path = "../open_files.rs"]
+mod open_files;
 mod profiles;
 #[path = "../program.rs"]
 mod program;
@@ -15,8 +18,8 @@ mod workers;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 use rtmfp_cli::{FleetOptions, Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
 use rtmfp_runtime::{Config, SIGHUP, SIGUSR1, SignalHook, run};
 use rtmfp_service::{Advertise, Credentials, Destination, Listen, LoadWeights, Protocol, RelayConfig};
@@ -28,12 +31,16 @@ use self::users::UserList;
 /// clients may arrive while the program is not running.
 const UDP_BUFFER: usize = 2 << 20;
 
+/// Beside listeners: readiness, wake-ups, signals, standard input and output, a destination that is tried twice.
+const OPEN_FILES_A_LOOP: usize = 10;
+
 fn main() -> ExitCode {
-    let options = Relay::parse();
+    let options: Relay = program::parse();
     if let Err(error) = options.check() {
         Relay::command().error(ErrorKind::ArgumentConflict, error).exit();
     }
     program::start_log(options.verbosity);
+    options.without_effect().iter().for_each(|line| log::warn!("{line}"));
     program::end("rtmfp-relay", relay(options))
 }
 
@@ -69,9 +76,7 @@ fn relay(options: Relay) -> Result<(), String> {
     let hook = hook(has_file.then_some(users), config.registration.credentials.clone());
     let profiles = FlashProfiles::new(security)?;
     let count = workers.workers.get();
-    if workers.worker_ports.is_some() && (count < 2 || !has_rtmfp(&config)) {
-        log::warn!("--worker-ports changes nothing: it is for several workers and for --listen rtmfp://");
-    }
+    open_files::allow(most_open(&config, count), "--max-clients");
     let result = if count > 1 {
         let workers = workers::Plan { count, ports: workers.worker_ports, advertise };
         workers::run(config, &workers, &profiles, host, hook)?
@@ -81,7 +86,7 @@ fn relay(options: Relay) -> Result<(), String> {
     };
     let report = result.map_err(|error| error.to_string())?;
     if verbosity.verbose > 0 {
-        eprintln!("{report}");
+        program::say(report);
     }
     Ok(())
 }
@@ -92,7 +97,8 @@ fn hook(users: Option<UserList>, credentials: Credentials) -> SignalHook {
     let signals: &[_] = if users.is_some() { &[SIGUSR1, SIGHUP] } else { &[SIGUSR1] };
     SignalHook::new(signals, move |signal, report| match &users {
         Some(users) if signal == SIGHUP => users.read_again(|users| credentials.replace(users)),
-        _ => eprintln!("{report}"),
+        // The empty line says that this was all.
+        _ => program::say(format_args!("{report}\n")),
     })
 }
 
@@ -103,8 +109,11 @@ fn seed() -> Result<[u8; 32], String> {
     Ok(seed)
 }
 
-fn has_rtmfp(config: &RelayConfig) -> bool {
-    config.listen.iter().any(|listen| listen.protocol == Protocol::Rtmfp)
+/// How many files and sockets may be open at a time.
+fn most_open(config: &RelayConfig, workers: usize) -> usize {
+    // The front's thread and the first one have a run loop, too, and each listener a port beside it that is watched.
+    let loops = workers.saturating_add(2).saturating_mul(OPEN_FILES_A_LOOP + 2 * config.listen.len());
+    config.max_clients.saturating_mul(config.sockets_a_client()).saturating_add(loops)
 }
 
 /// What a URL says of old programs goes before what is said for all.

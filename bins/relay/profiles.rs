@@ -41,19 +41,8 @@ impl FlashProfiles {
         if security.allow_no_sequence_numbers {
             policy = policy.allow_no_sequence_numbers();
         }
-        let groups = security.dh_groups.0;
-        let mut outgoing = groups.clone();
-        if let Some(most) = security.max_dh_group {
-            outgoing.retain(|group| *group <= most.0);
-            if outgoing.is_empty() {
-                return Err(format!(
-                    "--max-dh-group {0}: none of --dh-groups is group {0} or weaker",
-                    most.0
-                ));
-            }
-        }
-        let listeners = Pair::new(groups, security.static_keys, policy)?;
-        let outgoing = Pair::new(outgoing, !security.ephemeral, policy)?;
+        let outgoing = Pair::new(security.outgoing_groups(), !security.ephemeral, policy)?;
+        let listeners = Pair::new(security.dh_groups.0, security.static_keys, policy)?;
         let key_log = security.key_log_file.as_deref().map(key_log::open).transpose()?;
         Ok(Self { listeners, outgoing, key_log })
     }

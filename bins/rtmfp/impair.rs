@@ -1,8 +1,9 @@
 //! `rtmfp impair`: runs the proxy of `rtmfp-netsim` on real sockets.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::{fs, io};
+use std::fs;
+use std::rc::Rc;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -11,8 +12,8 @@ use rtmfp_cli::{Impair, RouteSpec, StepsError, Toolbox};
 use rtmfp_netsim::impair::{Config, Direction, Figures, Limits, Route, RouteFigures, Traffic, Transport};
 use rtmfp_runtime::run;
 
-use crate::program;
 use crate::show::{Json, Show};
+use crate::{OPEN_FILES, open_files, program};
 
 /// Bytes of kernel buffer for each UDP socket and direction, as far as the system allows: it is the links that are to
 /// lose datagrams.
@@ -33,6 +34,10 @@ pub(crate) fn impair(options: Impair) -> Result<(), String> {
     let [up, down] = options.settings();
     let Impair { udp, tcp, seed, stats, json, limits, .. } = options;
     let clients = limits.max_clients as usize;
+    // Those of TCP have two connections each, those of UDP a socket, and another one for a while after a rebinding.
+    let transports = usize::from(!udp.is_empty()) + usize::from(!tcp.is_empty());
+    let others = udp.len() + tcp.len() + OPEN_FILES;
+    open_files::allow(2 * clients * transports + others, "--max-clients");
     let config = Config {
         routes: routes(Transport::Udp, udp).chain(routes(Transport::Tcp, tcp)).collect(),
         up,
@@ -48,15 +53,19 @@ pub(crate) fn impair(options: Impair) -> Result<(), String> {
         },
         report_every: stats,
     };
+    let unwritten = Rc::new(Cell::new(None));
+    let keep = Rc::clone(&unwritten);
+    // What passes is more important than figures that cannot be written: that is told at the end.
     let report = Box::new(move |figures: &Figures| {
-        let text = if json { figures.json().0 + "\n" } else { figures.text() };
-        // If nobody reads it any more, so be it: what passes is more important.
-        let _ = io::stdout().lock().write_all(text.as_bytes());
+        if let Err(error) = figures.print(json) {
+            keep.set(Some(error));
+        }
     });
     let service = rtmfp_netsim::impair::Impair::new(config, report);
     let host =
         rtmfp_runtime::Config { crypto_threads: 0, udp_buffer: Some(UDP_BUFFER), ..Default::default() };
-    run(Box::new(service), host).map(drop).map_err(|error| error.to_string())
+    run(Box::new(service), host).map_err(|error| error.to_string())?;
+    unwritten.take().map_or(Ok(()), Err)
 }
 
 fn routes(transport: Transport, specs: Vec<RouteSpec>) -> impl Iterator<Item = Route> {
@@ -68,7 +77,7 @@ fn new_seed() -> Result<u64, String> {
     let mut seed = [0; 4];
     program::randomness(&mut seed)?;
     let seed = u32::from_ne_bytes(seed).into();
-    eprintln!("seed {seed}");
+    program::say(format_args!("seed {seed}"));
     Ok(seed)
 }
 

@@ -1,8 +1,11 @@
 //! `rtmfp`: publishes, plays, measures and compares streams, and makes networks bad.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod flv;
 mod impair;
+#[path = "../open_files.rs"]
+mod open_files;
 #[path = "../program.rs"]
 mod program;
 mod show;
@@ -11,7 +14,6 @@ use std::cell::{Cell, RefCell};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use clap::Parser;
 use rtmfp_base::Service;
 use rtmfp_cli::{Command, Compare, Measure, Play, Publish, SourceOptions, StreamUrl, Toolbox};
 use rtmfp_runtime::{Config, run};
@@ -19,8 +21,11 @@ use rtmfp_service::tools::{self, Frames, MeasureOptions, PlayOptions, Report, So
 
 use self::show::Show;
 
+/// What is open beside connections, at most: standard input and output, clips, what the run loop needs.
+const OPEN_FILES: usize = 32;
+
 fn main() -> ExitCode {
-    let Toolbox { command, verbosity, .. } = Toolbox::parse();
+    let Toolbox { command, verbosity, .. } = program::parse();
     program::start_log(verbosity);
     let result = match command {
         Command::Publish(options) => publish(options),
@@ -34,6 +39,9 @@ fn main() -> ExitCode {
 
 fn publish(options: Publish) -> Result<(), String> {
     let Publish { url, source, streams, waiting, json } = options;
+    // Each has a connection, and opens the clip for itself.
+    let each = 1 + usize::from(source.clip.is_some());
+    open_files::allow(each * streams as usize + OPEN_FILES, "--streams");
     let mut list = Vec::new();
     for index in 0..streams {
         let mut target = target(&url, waiting.timeout)?;
@@ -74,11 +82,11 @@ fn measure(options: Measure) -> Result<(), String> {
 
 fn compare(options: &Compare) -> Result<(), String> {
     let comparison = tools::compare(&flv::read_all(&options.sent)?, &flv::read_all(&options.received)?);
-    comparison.print(options.json);
+    comparison.print(options.json)?;
     if comparison.is_equal() { Ok(()) } else { Err("they differ".to_owned()) }
 }
 
-/// Runs a service to its end and prints its result.
+/// Runs a service to its end and prints its result, also when it has ended badly.
 fn run_service<T: Show + 'static>(
     json: bool,
     make: impl FnOnce(Report<T>) -> Box<dyn Service>,
@@ -87,10 +95,8 @@ fn run_service<T: Show + 'static>(
     let to = Rc::clone(&slot);
     let service = make(Box::new(move |result| to.set(Some(result))));
     let ended = run(service, Config { crypto_threads: 0, ..Config::default() });
-    if let Some(result) = slot.take() {
-        result.print(json);
-    }
-    ended.map(drop).map_err(|error| error.to_string())
+    let printed = slot.take().map_or(Ok(()), |result| result.print(json));
+    ended.map_err(|error| error.to_string()).and(printed)
 }
 
 fn target(url: &StreamUrl, timeout: rtmfp_cli::Seconds) -> Result<Target, String> {

@@ -1,6 +1,7 @@
 //! Results for people and for programs.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use rtmfp_service::tools::{
@@ -16,11 +17,18 @@ pub(crate) trait Show {
     fn text(&self) -> String;
 
     /// Prints it to standard output.
-    fn print(&self, json: bool) {
-        if json {
-            println!("{}", self.json().0);
-        } else {
-            print!("{}", self.text());
+    ///
+    /// # Errors
+    /// When it could not be written.
+    fn print(&self, json: bool) -> Result<(), String> {
+        let text = if json { self.json().0 + "\n" } else { self.text() };
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // Who has closed it has seen enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(format!("cannot write the results: {error}"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -99,16 +107,18 @@ impl Show for Vec<Published> {
         let sum = |of: fn(&Published) -> u64| self.iter().map(of).sum::<u64>();
         let start = starts(self);
         let failed = self.iter().filter(|stream| stream.error.is_some()).count();
-        format!(
-            "{} streams published, {failed} failed\n{} audio and {} video messages, {} bytes\n\
-             publishing began after {} ms (median), {} ms (last)\n",
+        let mut out = format!(
+            "{} streams published, {failed} failed\n{} audio and {} video messages, {} bytes\n",
             self.len() - failed,
             sum(|stream| stream.audio),
             sum(|stream| stream.video),
             sum(|stream| stream.bytes),
-            millis(start.median),
-            millis(start.max),
-        )
+        );
+        if start.count > 0 {
+            let [median, last] = [start.median, start.max].map(millis);
+            let _ = writeln!(out, "publishing began after {median} ms (median), {last} ms (last)");
+        }
+        out
     }
 }
 
@@ -190,7 +200,8 @@ impl Show for Measurement {
         for (name, Measured { sent, figures }) in [("audio", self.audio), ("video", self.video), ("all", all)]
         {
             let Figures { count, median, p95, p99, max } = figures;
-            let [median, p95, p99, max] = [median, p95, p99, max].map(millis);
+            let or_nothing = |duration| if count > 0 { millis(duration) } else { "-".to_owned() };
+            let [median, p95, p99, max] = [median, p95, p99, max].map(or_nothing);
             let _ =
                 writeln!(out, "{name:<6} {sent:>8}   {count:>8} {median:>8} {p95:>9} {p99:>9} {max:>9} ms");
         }
@@ -199,12 +210,14 @@ impl Show for Measurement {
 }
 
 fn figures(figures: &Figures) -> Json {
+    // What never happened took no time that could be told.
+    let time = |time| Json::option((figures.count > 0).then(|| Json::millis(time)));
     Json::object([
         ("count", Json::number(figures.count)),
-        ("median", Json::millis(figures.median)),
-        ("p95", Json::millis(figures.p95)),
-        ("p99", Json::millis(figures.p99)),
-        ("max", Json::millis(figures.max)),
+        ("median", time(figures.median)),
+        ("p95", time(figures.p95)),
+        ("p99", time(figures.p99)),
+        ("max", time(figures.max)),
     ])
 }
 
@@ -237,5 +250,25 @@ impl Show for Comparison {
         }
         out.push_str(if self.is_equal() { "equal\n" } else { "different\n" });
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_never_began_there_are_no_times() {
+        let failed = Published { error: Some("refused".to_owned()), ..Published::default() };
+        let began = Published { started_after: Some(Duration::from_millis(7)), ..Published::default() };
+        let all = vec![failed.clone()];
+        assert!(!all.text().contains("publishing began"), "{}", all.text());
+        assert!(all.json().0.contains("\"start_ms\":{\"count\":0,\"median\":null,"), "{}", all.json().0);
+        let some = vec![failed, began];
+        assert!(some.text().contains("began after 7.000 ms (median), 7.000 ms (last)"), "{}", some.text());
+        assert!(some.json().0.contains("\"start_ms\":{\"count\":1,\"median\":7.000,"), "{}", some.json().0);
+        let nothing = Measurement::default();
+        assert!(!nothing.text().contains("0.000"), "{}", nothing.text());
+        assert!(nothing.json().0.ends_with("\"max\":null}}"), "{}", nothing.json().0);
     }
 }

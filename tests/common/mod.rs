@@ -7,9 +7,10 @@ pub(crate) mod nginx;
 pub(crate) mod process;
 pub(crate) mod server;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -46,6 +47,14 @@ pub(crate) fn now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "external programs give no events to wait for")]
 fn pause() {
     thread::sleep(Duration::from_millis(20));
+}
+
+/// An address of the loopback for this test alone: nobody is there unless the test starts it, and it stays so, because
+/// the port is none that the system hands out.
+pub(crate) fn own_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(64);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    (Ipv4Addr::new(127, NEXT.fetch_add(1, Ordering::Relaxed), high, low), 7016).into()
 }
 
 /// A program that must be there.

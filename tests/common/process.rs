@@ -71,12 +71,22 @@ impl Output {
 
 impl Process {
     pub(crate) fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_as_is(command)
+    }
+
+    /// The same, of a command that says itself where its output goes. What goes to a pipe arrives here.
+    pub(crate) fn start_as_is(mut command: Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let output = Arc::new(Output::default());
-        Arc::clone(&output).collect(child.stdout.take().expect("standard output is a pipe"));
-        Arc::clone(&output).collect(child.stderr.take().expect("standard error is a pipe"));
+        if let Some(stdout) = child.stdout.take() {
+            Arc::clone(&output).collect(stdout);
+        }
+        if let Some(stderr) = child.stderr.take() {
+            Arc::clone(&output).collect(stderr);
+        }
         Self { name, child, output }
     }
 
@@ -95,6 +105,19 @@ impl Process {
     /// All that it has said.
     pub(crate) fn said(&self) -> String {
         self.output.said().lines.join("\n")
+    }
+
+    /// What a relay or a redirector tells of itself at SIGUSR1: all of it, an empty line is its end.
+    pub(crate) fn report(&self) -> String {
+        let begin = self.output.said().lines.len();
+        self.signal(Signal::SIGUSR1);
+        let whole = |said: &Said| {
+            let lines = &said.lines[begin..];
+            let end = lines.iter().position(String::is_empty)?;
+            Some(lines[..end].join("\n"))
+        };
+        let found = self.output.wait(SOON, whole);
+        found.unwrap_or_else(|| panic!("{} tells nothing of itself but {}", self.name, self.said()))
     }
 
     /// Its number.

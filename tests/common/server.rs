@@ -12,8 +12,9 @@ use rtmfp_media::amf0::{Limits, Value};
 use rtmfp_media::command::{self, Command, Info};
 use rtmfp_media::message::kind;
 use rtmfp_rtmp::{Config, Connection, Event, Role, SendOptions};
+use rtmfp_service::tools::{Frames, compare};
 
-use super::{SOON, now};
+use super::{Nginx, SOON, now, read_flv, wait_until};
 
 /// One end of a connection.
 pub(crate) struct Peer {
@@ -97,12 +98,50 @@ impl Peer {
 
     /// Connects and plays a stream.
     pub(crate) fn play(&mut self, app: &str, stream: &str) {
+        self.create_stream(app);
+        self.send(command::play(stream).message(1));
+        self.wait_command("onStatus");
+    }
+
+    /// Connects and publishes a stream; the server has agreed.
+    pub(crate) fn publish(&mut self, app: &str, stream: &str) {
+        self.create_stream(app);
+        self.send(command::publish(stream, "live").message(1));
+        self.wait_command("onStatus");
+    }
+
+    fn create_stream(&mut self, app: &str) {
         self.send(command::connect(|object| _ = object.put("app", app)).message(0));
         self.wait_command("_result");
         self.send(command::create_stream(2.0).message(0));
         self.wait_command("_result");
-        self.send(command::play(stream).message(1));
-        self.wait_command("onStatus");
+    }
+}
+
+/// Publishers of the streams `live/NAME-NUMBER` that come one after the other, each when the server has agreed with the one
+/// before: where they are sent to does not depend on how quick the machine is. They send nothing yet.
+pub(crate) fn publishers_in_turn(url: &str, name: &str, count: usize) -> Vec<Peer> {
+    let publisher = |number| {
+        let mut publisher = Peer::connect(url);
+        publisher.publish("live", &format!("{name}-{number}"));
+        publisher
+    };
+    (0..count).map(publisher).collect()
+}
+
+/// Has each of them send a second of frames, and waits until all of those are recorded.
+pub(crate) fn send_and_find(publishers: &mut [Peer], nginx: &Nginx, name: &str) {
+    let sent: Vec<_> = Frames::new(1000, 50).collect();
+    for publisher in &mut *publishers {
+        for message in &sent {
+            publisher.send(TcMessage { stream_id: 1, ..message.clone() });
+        }
+    }
+    for number in 0..publishers.len() {
+        let recording = nginx.recording(&format!("{name}-{number}"));
+        wait_until("nginx has it all", SOON, || {
+            compare(&sent, &read_flv(&recording)).is_equal().then_some(())
+        });
     }
 }
 

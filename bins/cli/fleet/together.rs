@@ -17,6 +17,7 @@ impl Relay {
     pub fn check(&self) -> Result<(), String> {
         self.check_listen()?;
         self.check_destination()?;
+        self.check_groups()?;
         self.check_workers()?;
         self.check_redirectors()
     }
@@ -55,6 +56,15 @@ impl Relay {
                 self.to
             ))
         })
+    }
+
+    fn check_groups(&self) -> Result<(), String> {
+        match self.security.max_dh_group {
+            Some(most) if self.security.outgoing_groups().is_empty() => {
+                Err(format!("--max-dh-group {0}: none of --dh-groups is group {0} or weaker", most.0))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_workers(&self) -> Result<(), String> {

@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, opens a socket or spawns a thread. A [`Service`] is a program's whole
 //! behaviour as a state machine; a *host* runs it: the run loop for real, the simulator in virtual time.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod arena;
 mod batch;

@@ -17,6 +17,7 @@
     doc = "\nThe way in: [`FlashProfile`], made of a [`FlashConfig`] with a [`Policy`]."
 )]
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod certificate;
 mod epd;

@@ -3,6 +3,7 @@
 //! Nothing here panics on, or reserves memory by, what a peer or a file says. Messages that are passed on need not
 //! be decoded as a whole: parsers stop at what they are asked for and say where it lies.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::indexing_slicing))]
 
 pub mod aggregate;

@@ -8,6 +8,7 @@
 //! Links don't own the endpoints that carry them, and keep no borrow of one: their methods take a [`Cx`]. The
 //! [`Endpoints`] of a program know which of them has something to tell, to compute, to send or to wait for.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod common;
 mod config;

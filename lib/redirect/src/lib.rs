@@ -14,6 +14,7 @@
 //! All of them act on an [`Endpoint`](rtmfp::Endpoint) that is theirs or that they share with others: hand them the
 //! endpoint's events, and they say which were for them.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod auth;
 mod client;

@@ -7,6 +7,7 @@
 //!
 //! The [guide] says how to build with it.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 pub mod congestion;
 pub mod crypto;

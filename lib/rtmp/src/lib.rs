@@ -24,6 +24,7 @@
 //! that it provokes. Work is bounded for each byte received. If it does not read, the queue to it is bounded by
 //! [`Config::max_queued_bytes`].
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 mod chunk_streams;
 mod config;

@@ -343,7 +343,6 @@ impl Counters for Host {
 
 /// Writes a line for people. If nobody can read it, so be it.
 fn announce(line: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = writeln!(stderr, "{line}");
-    let _ = stderr.flush();
+    // In one piece, so that what others write at the same time does not get between.
+    let _ = io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }

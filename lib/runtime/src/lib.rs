@@ -8,8 +8,10 @@
 //! Everything that touches the service happens on one thread. Nothing here blocks that thread: names are looked
 //! up and jobs are run on worker threads, sockets never wait.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_macros))]
 
 pub mod clock;
+mod descriptors;
 mod host;
 mod performer;
 mod resolver;
@@ -20,6 +22,7 @@ mod timers;
 pub mod udp;
 mod worker;
 
+pub use descriptors::raise_descriptor_limit;
 pub use host::{Config, Error, Handle, Member, Report, ServiceHook, SignalHook, run, run_group, spawn};
 pub use performer::Performer;
 pub use resolver::ResolverOptions;

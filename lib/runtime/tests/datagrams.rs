@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 
-use common::{GUARD, Out, start};
+use common::{GUARD, Out, own_address, start};
 use rtmfp_base::{Action, Input, InterfaceId, Time};
 use rtmfp_runtime::Config;
 
@@ -75,7 +75,7 @@ fn a_socket_that_cannot_be_opened_says_why_and_a_closed_one_frees_its_port() {
     let address = taken.local_addr().unwrap();
     let handle = start(Config::default(), move |out| {
         out.act(Action::OpenUdp { socket: InterfaceId(1), options: address.into() });
-        out.open_udp(2);
+        out.act(Action::OpenUdp { socket: InterfaceId(2), options: own_address().into() });
         let mut reopening = None;
         move |out: &mut Out, _, input: Input<'_>| match input {
             Input::UdpReady { socket: InterfaceId(1), result } => {
@@ -112,7 +112,7 @@ fn a_socket_that_cannot_be_opened_says_why_and_a_closed_one_frees_its_port() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_service_hears_that_nobody_is_there() {
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = own_address();
     let (seen, has_seen) = channel();
     let handle = start(Config::default(), move |out| {
         out.open_udp(7);

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use common::{GUARD, Out, start};
+use common::{GUARD, Out, own_address, start};
 use rtmfp_base::{Action, Input, StreamId};
 use rtmfp_runtime::{Config, Handle, TcpOptions};
 
@@ -167,7 +167,9 @@ fn a_stream_that_floods_does_not_starve_another() {
 
 #[test]
 fn finishing_sends_what_is_left_and_waits_for_the_other_end() {
-    let (handle, address, closed) = echo(Config::default(), |out, input| {
+    // The service is to wait for the other end, not to give it up.
+    let tcp = TcpOptions { close_timeout: 10 * GUARD, ..TcpOptions::default() };
+    let (handle, address, closed) = echo(Config { tcp, ..Config::default() }, |out, input| {
         if let Input::Accepted { stream, .. } = input {
             out.write(*stream, &vec![7; 3_000_000]);
             out.act(Action::Finish { stream: *stream });
@@ -292,10 +294,7 @@ fn what_was_sent_before_a_reset_is_read_before_it_is_told() {
 fn connecting_works_or_says_why_not() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let open = listener.local_addr().unwrap();
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let closed = own_address();
     let (seen, has_seen) = channel();
     let handle = start(Config::default(), move |out| {
         for (number, to) in [(1, open), (2, closed)] {

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rtmfp_base::{
@@ -12,6 +13,14 @@ use rtmfp_runtime::{Config, Handle, spawn};
 
 /// How long a test waits for something before it fails.
 pub(crate) const GUARD: Duration = Duration::from_secs(30);
+
+/// An address of the loopback for this test alone: nobody is there unless the test starts it, and it stays so, because
+/// the port is none that the system hands out.
+pub(crate) fn own_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(64);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    ([127, NEXT.fetch_add(1, Ordering::Relaxed), high, low], 7016).into()
+}
 
 /// What the closure wants done.
 #[derive(Default)]

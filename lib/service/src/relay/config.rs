@@ -1,5 +1,5 @@
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use rtmfp::crypto::Profile;
@@ -190,6 +190,14 @@ impl RelayConfig {
         let limit = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
         (limit(burst), limit(self.max_talk))
     }
+
+    /// How many sockets a client holds, at most: its own connection if it comes by RTMP, and what leads to the destination.
+    pub fn sockets_a_client(&self) -> usize {
+        let has_own = self.listen.iter().any(|listen| listen.protocol != Protocol::Rtmfp);
+        // Outgoing RTMFP has a socket for each family of addresses that the destination has.
+        let may_have_both = self.to.protocol == Protocol::Rtmfp && self.to.host.parse::<IpAddr>().is_err();
+        1 + usize::from(has_own) + usize::from(may_have_both)
+    }
 }
 
 /// How long a relay waits for others.
@@ -261,5 +269,21 @@ mod tests {
         );
         assert!(taken.contains("--no-wrong-port-watch"), "{taken}");
         assert_eq!(listen.failure(&"no"), "cannot listen on rtmp://10.0.0.1:1935: no");
+    }
+
+    #[test]
+    fn a_client_holds_a_socket_for_each_side_and_family_and_shares_that_of_an_rtmfp_listener() {
+        let count = |listen: &[Protocol], to, host: &str| {
+            let address = ([127, 0, 0, 1], 0).into();
+            let listen = listen.iter().map(|&protocol| Listen { protocol, address, legacy: false });
+            let to = Destination { protocol: to, host: host.to_owned(), port: 1935, legacy: false };
+            RelayConfig::new(listen.collect(), to, [0; 32]).sockets_a_client()
+        };
+        assert_eq!(count(&[Protocol::Rtmfp], Protocol::Rtmp, "server.example"), 1);
+        assert_eq!(count(&[Protocol::Rtmp], Protocol::Rtmp, "server.example"), 2);
+        assert_eq!(count(&[Protocol::Rtmfp, Protocol::RtmpSimple], Protocol::RtmpSimple, "::1"), 2);
+        assert_eq!(count(&[Protocol::Rtmfp], Protocol::Rtmfp, "::1"), 1);
+        assert_eq!(count(&[Protocol::Rtmp], Protocol::Rtmfp, "192.0.2.1"), 2);
+        assert_eq!(count(&[Protocol::Rtmp], Protocol::Rtmfp, "server.example"), 3);
     }
 }
