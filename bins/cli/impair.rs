@@ -172,7 +172,7 @@ pub struct Limits {
     /// UDP clients, and as many TCP clients, at a time
     ///
     /// Each has a socket, a TCP client two: mind the limit of open files.
-    #[arg(long, value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = Self::MAX_CLIENTS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_clients: u32,
 
     /// Forget a UDP client from and to whom nothing came for so long
@@ -182,6 +182,11 @@ pub struct Limits {
     /// Bytes of datagrams on their way, and about as many of TCP; more datagrams are dropped and counted
     #[arg(long, value_name = "BYTES", default_value = "256M")]
     pub max_memory: ByteCount,
+}
+
+impl Limits {
+    /// As many where nobody has said how many.
+    pub const MAX_CLIENTS: u32 = 4096;
 }
 
 impl Impair {

@@ -195,7 +195,7 @@ impl Security {
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Clients at a time; more are turned away
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = Self::MAX_CLIENTS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_clients: u32,
 
     /// Clients at a time from one IP address; more are turned away
@@ -225,6 +225,11 @@ pub struct Limits {
     /// Close a client that has sent no connect so long after its handshake
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     pub connect_timeout: Seconds,
+}
+
+impl Limits {
+    /// As many clients at a time where nobody has said how many.
+    pub const MAX_CLIENTS: u32 = 10_000;
 }
 
 // Each paragraph is one line: the manual page fills its lines itself.

@@ -66,6 +66,7 @@ fn relay(options: Relay) -> Result<(), String> {
     config.timeouts.drain = drain_timeout.0.unwrap_or(Duration::MAX);
     set_media(&mut config, media);
     set_limits(&mut config, limits);
+    let is_chosen = limits.max_clients != Limits::MAX_CLIENTS;
     set_load(&mut config, &fleet);
     let advertise: Vec<_> = fleet.advertise.iter().map(|at| Advertise { ip: at.ip, port: at.port }).collect();
     let has_file = registration.redirector_user_file.is_some();
@@ -76,7 +77,7 @@ fn relay(options: Relay) -> Result<(), String> {
     let hook = hook(has_file.then_some(users), config.registration.credentials.clone());
     let profiles = FlashProfiles::new(security)?;
     let count = workers.workers.get();
-    open_files::allow(most_open(&config, count), "--max-clients");
+    open_files::allow(most_open(&config, count), "--max-clients", is_chosen);
     let result = if count > 1 {
         let workers = workers::Plan { count, ports: workers.worker_ports, advertise };
         workers::run(config, &workers, &profiles, host, hook)?

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use rtmfp_base::Counters;
-use rtmfp_cli::{Impair, RouteSpec, StepsError, Toolbox};
+use rtmfp_cli::{Impair, ImpairLimits, RouteSpec, StepsError, Toolbox};
 use rtmfp_netsim::impair::{Config, Direction, Figures, Limits, Route, RouteFigures, Traffic, Transport};
 use rtmfp_runtime::run;
 
@@ -37,7 +37,11 @@ pub(crate) fn impair(options: Impair) -> Result<(), String> {
     // Those of TCP have two connections each, those of UDP a socket, and another one for a while after a rebinding.
     let transports = usize::from(!udp.is_empty()) + usize::from(!tcp.is_empty());
     let others = udp.len() + tcp.len() + OPEN_FILES;
-    open_files::allow(2 * clients * transports + others, "--max-clients");
+    open_files::allow(
+        2 * clients * transports + others,
+        "--max-clients",
+        limits.max_clients != ImpairLimits::MAX_CLIENTS,
+    );
     let config = Config {
         routes: routes(Transport::Udp, udp).chain(routes(Transport::Tcp, tcp)).collect(),
         up,

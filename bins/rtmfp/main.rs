@@ -41,7 +41,7 @@ fn publish(options: Publish) -> Result<(), String> {
     let Publish { url, source, streams, waiting, json } = options;
     // Each has a connection, and opens the clip for itself.
     let each = 1 + usize::from(source.clip.is_some());
-    open_files::allow(each * streams as usize + OPEN_FILES, "--streams");
+    open_files::allow(each * streams as usize + OPEN_FILES, "--streams", true);
     let mut list = Vec::new();
     for index in 0..streams {
         let mut target = target(&url, waiting.timeout)?;
