@@ -1,6 +1,7 @@
 //! Redirectors, those who register with them and clients, on simulated networks.
 
 mod answers;
+mod authentication;
 mod hygiene;
 mod pools;
 mod protocol;

@@ -1,10 +1,9 @@
-//! Registering, authenticating, leaving and coming again.
+//! Registering, leaving and coming again.
 
 use std::time::Duration;
 
-use rtmfp_base::Counters;
 use rtmfp_netsim::for_each_seed;
-use rtmfp_redirect::wire::{METADATA, Settings};
+use rtmfp_redirect::wire::Settings;
 use rtmfp_redirect::{
     RegistrantConfig, RegistrantEvent, RegistrantState, ServerConfig, ServerEvent, TargetState, Users,
 };
@@ -58,63 +57,6 @@ fn a_target_registers_is_told_where_it_is_seen_and_leaves_in_order() {
         assert_eq!(world.server(redirector).stats().left, 1);
         assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Closed));
     });
-}
-
-#[test]
-fn those_who_know_a_password_are_taken_and_others_are_told_after_a_delay() {
-    for_each_seed(3, |seed| {
-        let mut world = World::new(seed);
-        let redirector =
-            world.redirector(1, ServerConfig::default(), users(&[("relay", "right"), ("other", "x")]));
-        let as_user = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
-        let good = world.target(10, &[1], as_user(&[("relay", "right")]));
-        // Names that are unknown are ignored.
-        let several = world.target(11, &[1], as_user(&[("aaa", "?"), ("other", "x"), ("zzz", "?")]));
-        let wrong = world.target(12, &[1], as_user(&[("relay", "wrong")]));
-        let unknown = world.target(13, &[1], as_user(&[("nobody", "right")]));
-        let none = world.target(14, &[1], as_user(&[]));
-        world.run(Duration::from_millis(1500));
-        for target in [good, several] {
-            assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Registered));
-        }
-        use TargetState::{Active, Refused};
-        assert_eq!(world.target_states(redirector), [Active, Active, Refused, Refused, Refused]);
-        world.run(SECOND);
-        assert_eq!(world.target_states(redirector), [Active, Active]);
-        for target in [wrong, unknown, none] {
-            use RegistrantState::{BadAuth, Connected, Connecting};
-            assert_eq!(world.app(target).states(), [Connecting, Connected, BadAuth]);
-        }
-        world.run(5 * SECOND);
-        assert_eq!(world.app(wrong).states().len(), 6, "it tries again, and is refused again");
-        assert!(
-            world.server(redirector).stats().good_auth == 2 && world.server(redirector).stats().bad_auth >= 6
-        );
-    });
-}
-
-#[test]
-fn who_says_nothing_without_having_authenticated_is_closed_in_time() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), users(&[("relay", "right")]));
-    let config = RegistrantConfig { users: users(&[]), ..quick() };
-    let silent = world.target(10, &[1], config);
-    // It opens the flow and says nothing of its own accord.
-    world.network.run_for(Duration::from_millis(200));
-    world.with(silent, |registrant, now, endpoint| {
-        registrant.close(now, endpoint);
-        let session = endpoint.open_sessions()[0];
-        let metadata = bytes::Bytes::from_static(METADATA);
-        let spec = rtmfp::FlowSpec { metadata, priority: rtmfp::Priority::Routine };
-        let flow = endpoint.session(session).unwrap().open_flow(now, spec, rtmfp_base::Tag(5)).unwrap();
-        let nothing = rtmfp_base::Message::from(vec![0x77]);
-        endpoint.send_flow(flow).unwrap().write(now, nothing, &Default::default()).unwrap();
-    });
-    world.run(5 * SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::New]);
-    world.run(6 * SECOND);
-    assert_eq!(world.server(redirector).target_count(), 0);
-    assert_eq!(world.server(redirector).stats().late_clients, 1);
 }
 
 #[test]
@@ -332,34 +274,6 @@ fn while_it_is_paused_a_target_is_not_registered_and_afterwards_it_is() {
 }
 
 #[test]
-fn users_that_go_take_their_targets_with_them_and_others_stay() {
-    let mut world = World::new(1);
-    let redirector =
-        world.redirector(1, ServerConfig::default(), users(&[("a", "1"), ("b", "2"), ("c", "3")]));
-    let of = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
-    let _stays = world.target(10, &[1], of(&[("a", "1")]));
-    let changed = world.target(11, &[1], of(&[("b", "2")]));
-    let gone = world.target(12, &[1], of(&[("c", "3")]));
-    let _both = world.target(13, &[1], of(&[("a", "1"), ("c", "3")]));
-    world.run(SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
-    world.with_server(redirector, |server, now, endpoint| {
-        server.set_users(now, endpoint, users(&[("a", "1"), ("b", "new")]));
-    });
-    world.run(SECOND);
-    let left: Vec<_> = world.targets(redirector).iter().map(|(_, info)| info.address).collect();
-    assert_eq!(left, [at(10), at(13)]);
-    for target in [changed, gone] {
-        assert_eq!(world.app(target).states().last(), Some(&RegistrantState::BadAuth));
-    }
-    // Without any users everybody is welcome again.
-    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
-    world.run(6 * SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
-    assert!(world.server(redirector).stats().to_list().contains(&("bad_auth", 2)));
-}
-
-#[test]
 fn registrations_and_drains_are_counted_once_each_however_often_they_are_told() {
     let mut world = World::new(1);
     let redirector = world.redirector(1, ServerConfig::default(), Users::new());
@@ -402,94 +316,6 @@ fn who_is_replaced_loses_his_session_but_not_one_that_is_his_successor_s_too() {
     world.run(SECOND);
     assert_eq!(sessions(&mut world), (before + 1, 2));
     assert_eq!(world.target_states(redirector), [TargetState::Active; 2]);
-}
-
-#[test]
-fn when_there_are_no_users_any_more_those_who_have_not_authenticated_yet_may_stay() {
-    let config = || {
-        let limits = rtmfp_redirect::ServerLimits { unauthenticated: 1, ..Default::default() };
-        ServerConfig { limits, ..ServerConfig::default() }
-    };
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, config(), users(&[("relay", "right")]));
-    // It waits with its authentication.
-    let waiting = world.target(10, &[1], quick());
-    world.network.run_for(Duration::from_millis(200));
-    world.with(waiting, |registrant, now, endpoint| registrant.close(now, endpoint));
-    world.run(3 * SECOND);
-    crate::hygiene::send(&mut world, waiting, vec![vec![0x77]]);
-    world.run(SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::New]);
-    let refused = world.target(11, &[1], RegistrantConfig { users: users(&[("relay", "no")]), ..quick() });
-    world.run(SECOND);
-    assert_eq!(world.server(redirector).stats().limited_unauthenticated, 1, "the one that waits counts");
-    world.with(refused, |registrant, now, endpoint| registrant.close(now, endpoint));
-    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
-    world.run(20 * SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::New], "nothing is late any more");
-    // It counts among the others now, and may say what it likes.
-    world.with_server(redirector, |server, now, endpoint| {
-        server.set_users(now, endpoint, users(&[("relay", "right")]));
-    });
-    world.run(SECOND);
-    assert_eq!(world.server(redirector).target_count(), 0);
-    let good = world.target(12, &[1], RegistrantConfig { users: users(&[("relay", "right")]), ..quick() });
-    world.run(SECOND);
-    assert_eq!(world.app(good).states().last(), Some(&RegistrantState::Registered));
-}
-
-#[test]
-fn who_was_refused_stays_refused_when_there_are_no_users_any_more() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), users(&[("relay", "right")]));
-    let wrong = world.target(10, &[1], RegistrantConfig { users: users(&[("relay", "no")]), ..quick() });
-    world.run(SECOND);
-    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
-    assert_eq!(world.target_states(redirector), [TargetState::Refused]);
-    world.run(2 * SECOND);
-    assert_eq!(world.app(wrong).states().last(), Some(&RegistrantState::BadAuth));
-}
-
-#[test]
-fn one_that_makes_too_many_attempts_gets_no_clients_though_one_of_them_was_good() {
-    let limits = rtmfp_redirect::ServerLimits { attempts: 2, ..Default::default() };
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig { limits, ..Default::default() }, users(&[("a", "1")]));
-    let of = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
-    world.target(10, &[1], of(&[("a", "1"), ("b", "2")]));
-    world.target(11, &[1], of(&[("a", "1"), ("b", "2"), ("c", "3")]));
-    world.run(SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::Active, TargetState::Refused]);
-    assert_eq!(world.server(redirector).stats().bad_auth, 1);
-    let told = |world: &World| {
-        let node = world.network.peek::<rtmfp::driver::Node<crate::world::RedirectorApp>>(redirector);
-        let refusals = node
-            .application
-            .events
-            .iter()
-            .filter(|event| matches!(event, ServerEvent::State { state: TargetState::Refused, .. }));
-        refusals.count()
-    };
-    assert_eq!(told(&world), 1, "it is told to the owner, too");
-}
-
-#[test]
-fn what_somebody_who_is_refused_still_sends_is_not_read() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), users(&[("a", "1")]));
-    let wrong = world.target(10, &[1], RegistrantConfig { users: users(&[("a", "wrong")]), ..quick() });
-    world.run(SECOND);
-    let bad = world.server(redirector).stats().bad_auth;
-    let id = world.app(wrong).registrant.redirectors().next().unwrap().0;
-    for _ in 0..200 {
-        world.with(wrong, |registrant, now, endpoint| {
-            let _ = registrant.send_user_data(now, endpoint, id, &[7; 400]);
-        });
-    }
-    world.run(Duration::from_millis(500));
-    let stats = world.server(redirector).stats();
-    assert_eq!((stats.limited_messages, stats.bad_auth), (0, bad));
-    assert_eq!(world.target_states(redirector), [TargetState::Refused]);
 }
 
 #[test]
@@ -602,18 +428,6 @@ fn a_registrant_that_can_not_tell_its_changes_begins_anew() {
 }
 
 #[test]
-fn those_who_have_authenticated_do_not_count_among_those_who_have_not() {
-    let limits = rtmfp_redirect::ServerLimits { unauthenticated: 1, ..Default::default() };
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig { limits, ..Default::default() }, users(&[("a", "1")]));
-    for last in 10..14 {
-        world.target(last, &[1], RegistrantConfig { users: users(&[("a", "1")]), ..quick() });
-        world.run(SECOND);
-    }
-    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
-}
-
-#[test]
 fn idle_targets_are_not_taken_for_silent_and_one_that_left_is_in_no_pool() {
     let mut world = World::new(1);
     let redirector = world.redirector(1, ServerConfig::default(), Users::new());
@@ -631,4 +445,27 @@ fn idle_targets_are_not_taken_for_silent_and_one_that_left_is_in_no_pool() {
     assert_eq!(world.server(redirector).pools().collect::<Vec<_>>(), [("", 0)]);
     world.run(10 * SECOND);
     assert_eq!(world.server(redirector).poll_timeout(), None);
+}
+
+#[test]
+fn a_target_that_has_moved_leaves_its_place_to_others_and_is_known_at_its_new_one() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let moving = world.moving_target(10, &[1], quick());
+    world.run(SECOND);
+    world.network.move_host(moving, None, &[crate::world::ip(99)]);
+    world.run(15 * SECOND);
+    // Somebody else where it was.
+    world.target_as((10, crate::world::URI, 20), &[1], quick());
+    world.run(SECOND);
+    let there = |world: &World| -> Vec<_> {
+        world.targets(redirector).iter().map(|(_, info)| info.address).collect()
+    };
+    assert_eq!(there(&world), [at(10), at(99)]);
+    assert_eq!(world.server(redirector).stats().replaced, 0);
+    // Where it is, somebody else takes its place.
+    world.restart_target(moving, (99, crate::world::URI, 21), &[1]);
+    world.run(SECOND);
+    assert_eq!(there(&world), [at(10), at(99)]);
+    assert_eq!(world.server(redirector).stats().replaced, 1);
 }
