@@ -40,6 +40,7 @@ fn redirector(options: Redirector) -> Result<(), String> {
         Some(addresses) => RedirectorMode::Fixed {
             addresses,
             rotate: options.rotate,
+            same_family: false,
             limits: settings::redirect_limits(&options.limits),
         },
         None => {
