@@ -129,7 +129,7 @@ pub struct ServerLimits {
 
 impl ServerLimits {
     pub(super) fn unauthenticated_per_prefix(&self) -> usize {
-        self.unauthenticated_per_prefix.unwrap_or((self.unauthenticated / 16).max(8))
+        self.unauthenticated_per_prefix.unwrap_or_else(|| (self.unauthenticated / 16).max(8))
     }
 }
 

@@ -212,7 +212,7 @@ fn an_answer_has_three_times_the_bytes_of_its_hello_at_most_and_an_address_in_an
         assert!(answers.len() == 1 && *answer <= 3 * len, "{answers:?} for {len} bytes");
         worst = worst.max(*answer as f64 / len as f64);
     }
-    println!("answers to hellos of a redirector, {worst:.2} times their bytes at most");
+    println!("a redirector's answers to its hellos, {worst:.2} times their bytes at most");
     assert!(worst > 2.5, "there is room for more: {worst}");
     assert!(world.server(redirector).stats().redirects > 200);
     // One that is shorter than any gets one address or two.

@@ -5,6 +5,7 @@ mod authentication;
 mod hygiene;
 mod pools;
 mod protocol;
+mod reconnecting;
 mod redirects;
 mod registration;
 mod world;
