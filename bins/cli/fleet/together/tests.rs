@@ -24,6 +24,10 @@ fn options_that_do_not_go_together_are_told_with_what_to_do() {
             "--listen rtmfp://127.0.0.1:7 --workers 2 -d 192.0.2.1:65535",
             "192.0.2.1:65535: 2 workers need 2 ports",
         ),
+        (
+            "--listen rtmfp://127.0.0.1:7,rtmfp://127.0.0.1:9 -d 192.0.2.1:7",
+            "192.0.2.1:7: there are 2 RTMFP listeners of that family, say the IP only",
+        ),
         ("--listen rtmfp://127.0.0.1:7 -l secret", "it is no NAME:PASSWORD"),
         ("--listen rtmfp://127.0.0.1:7 -l a:b", "--redirector-user is for --redirector"),
         (
@@ -54,6 +58,8 @@ fn options_that_go_together_are_taken() {
         "--listen rtmfp://127.0.0.1:7 --worker-ports 7-8",
         "--listen rtmfp://127.0.0.1:7,rtmfp://[::1]:7 -L a@[::1] -L b@[::1] -L a@192.0.2.1,192.0.2.2 -l a:b -l c:d",
         "--listen rtmfp://127.0.0.1:7 -d 192.0.2.1",
+        "--listen rtmfp://127.0.0.1:7,rtmfp://[::1]:9,rtmp://127.0.0.1:9 -d 192.0.2.1:7,[2001:db8::1]:7",
+        "--listen rtmfp://127.0.0.1:7,rtmfp://127.0.0.1:9 -d 192.0.2.1,[2001:db8::1]:7",
     ] {
         assert_eq!(check(options), Ok(()), "{options}");
     }
