@@ -12,9 +12,9 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rtmfp_cli::{EXIT_FAILURE, Verbosity};
 
-/// The command line, or the end of the program if it cannot be understood.
-pub(crate) fn parse<T: Parser>() -> T {
-    T::try_parse().unwrap_or_else(|error| name_variable(error, T::command()).exit())
+/// A command line that was read, or the end of the program if it cannot be understood.
+pub(crate) fn read<T: Parser>(result: Result<T, Error>) -> T {
+    result.unwrap_or_else(|error| name_variable(error, T::command()).exit())
 }
 
 /// Adds the environment variable that a wrong value comes from: the error names the option only, which stands nowhere.

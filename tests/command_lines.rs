@@ -63,6 +63,22 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2_and_a_hint() {
     assert!(err.contains("through a relay"), "{err}");
 }
 
+/// It has the settings of all redirectors of a machine.
+#[test]
+fn what_the_environment_says_of_servers_is_nothing_to_a_redirector_with_fixed_addresses() {
+    // An address of nobody: it gets as far as to listen there.
+    let listen = "rtmfp://192.0.2.254:7";
+    for (option, code) in [(None, 1), (Some("--name=lb"), 2)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rtmfp-redirector"));
+        command.args(["--listen", listen, "--static-only", "192.0.2.7:1"]).args(option);
+        command.env("RTMFP_REDIRECTOR_NAME", "lb").env("RTMFP_REDIRECTOR_USER", "a:b");
+        let output = command.env("RTMFP_REDIRECTOR_USERS_FILE", "/no/such").output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(if code == 1 { listen } else { "'--name'" }), "{said}");
+    }
+}
+
 #[test]
 fn a_value_that_makes_no_sense_names_the_environment_variable_that_it_comes_from() {
     let to = ["--to", "rtmp://127.0.0.1"];

@@ -47,7 +47,8 @@ pub struct FleetOptions {
 
     /// What counts as full load: so many clients; --max-clients if not given
     ///
-    /// A relay that is full tells redirectors to send no more. Clients who come all the same are taken up to --max-clients.
+    /// A relay that is full tells redirectors to send no more. Clients who come all the same are taken up to --max-clients. With
+    /// several workers this limit and --max-bitrate are those of all together, and each is full when it has its share.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: Option<u32>,
 

@@ -1,9 +1,12 @@
 //! The options of `rtmfp-redirector`.
 
 use core::net::SocketAddr;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::{Groups, Seconds, UserArgument, Verbosity};
 
@@ -62,7 +65,7 @@ pub struct Redirector {
         value_name = "ADDR:PORT",
         value_delimiter = ',',
         num_args = 1..,
-        conflicts_with_all = ["name", "users", "users_file", "static_addresses", "pools", "targets", "policy"]
+        conflicts_with_all = FOR_SERVERS_ONLY
     )]
     pub static_only: Vec<Address>,
 
@@ -173,10 +176,14 @@ pub struct SelectionOptions {
     pub static_addresses: Vec<Address>,
 
     /// Send clients that come by IPv4 to addresses of IPv4 only, and the same for IPv6
+    ///
+    /// Those of --static-address stay; those of --static-only do not.
     #[arg(short = 'f', long)]
     pub same_family: bool,
 
     /// Tell servers also of clients that cannot reach them by the family that they come by (unusual)
+    ///
+    /// Servers that have registered without any address are told of clients as well, then, and have to answer them by themselves.
     #[arg(short = 'F', long)]
     pub forward_any_family: bool,
 }
@@ -222,6 +229,14 @@ pub struct RedirectorLimits {
     #[arg(long, value_name = "N", default_value = "1024", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_unauthenticated: u32,
 
+    /// Of those as many as may be from one part of the network, a /24 of IPv4 or a /56 of IPv6; a sixteenth of
+    /// --max-unauthenticated, but at least 8, if not given
+    ///
+    /// One more takes the place of the one that has been there longest. The same happens where most of them are from, when there
+    /// are as many as --max-unauthenticated in all. Servers with a password prove it at once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_unauthenticated_per_prefix: Option<u32>,
+
     /// They have so long for it
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     pub auth_timeout: Seconds,
@@ -241,11 +256,64 @@ pub struct RedirectorLimits {
     pub max_redirects_per_prefix: RatePerSecond,
 
     /// Addresses in a redirect in bytes, 7 each for IPv4 and 19 for IPv6; longer ones are shortened
+    ///
+    /// A redirect never has more than three times the bytes of the request that it answers, but one address in any case.
+    /// Requests of less than 60 bytes, as old clients send them, are answered 100 times a second at most.
     #[arg(long, value_name = "BYTES", default_value = "512", value_parser = clap::value_parser!(u32).range(19..=1000))]
     pub max_redirect_bytes: u32,
 }
 
+/// What has no meaning with --static-only.
+const FOR_SERVERS_ONLY: [&str; 21] = [
+    "bad_auth_delay",
+    "policy",
+    "targets",
+    "pools",
+    "hash_key",
+    "client_load",
+    "full_load",
+    "shuffle_interval",
+    "static_addresses",
+    "forward_any_family",
+    "keepalive",
+    "silent_after",
+    "retransmit_limit",
+    "idle_limit",
+    "dh_groups",
+    "crypto_threads",
+    "max_servers",
+    "max_unauthenticated",
+    "max_unauthenticated_per_prefix",
+    "auth_timeout",
+    "max_addresses",
+];
+
+/// Neither have these, which the environment may have all the same, for other redirectors.
+const FOR_SERVERS_BY_ENVIRONMENT: [(&str, &str); 3] =
+    [("name", "--name"), ("users", "--user"), ("users_file", "--users-file")];
+
 impl Redirector {
+    /// Reads a command line, of which the first word is the program.
+    ///
+    /// # Errors
+    /// What to tell people, as those of the parser.
+    pub fn read<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        let mut options = Self::from_arg_matches(&matches)?;
+        if options.static_only.is_empty() {
+            return Ok(options);
+        }
+        for (id, option) in FOR_SERVERS_BY_ENVIRONMENT {
+            if matches.value_source(id) == Some(ValueSource::CommandLine) {
+                let error = format!("the argument '--static-only' cannot be used with '{option}'");
+                return Err(Self::command().error(ErrorKind::ArgumentConflict, error));
+            }
+        }
+        options.name = None;
+        (options.access.users, options.access.users_file) = (Vec::new(), None);
+        Ok(options)
+    }
+
     /// What is wrong with options that do not go together, where there is more to say than the parser knows.
     ///
     /// # Errors
@@ -254,7 +322,7 @@ impl Redirector {
         if self.rotate && self.static_only.is_empty() {
             return Err("--rotate is for --static-only".to_owned());
         }
-        let Access { users, users_file, .. } = &self.access;
+        let users = &self.access.users;
         if let Some(error) = users.iter().find_map(|user| user.0.as_ref().err()) {
             return Err(format!("--user: {error}"));
         }
@@ -266,10 +334,6 @@ impl Redirector {
             ));
         }
         self.check_pools()?;
-        if !self.selection.pools.is_empty() && users.is_empty() && users_file.is_none() {
-            return Err("--pool is for servers by their users: there have to be a --user or a --users-file"
-                .to_owned());
-        }
         let Sessions { keepalive, silent_after, retransmit_limit, .. } = &self.sessions;
         if silent_after.0 <= keepalive.0 {
             return Err(format!(
@@ -286,6 +350,20 @@ impl Redirector {
 
     fn check_pools(&self) -> Result<(), String> {
         let pools = &self.selection.pools;
+        let Access { users, users_file, .. } = &self.access;
+        if !pools.is_empty() && users.is_empty() && users_file.is_none() {
+            return Err("--pool is for servers by their users: there have to be a --user or a --users-file"
+                .to_owned());
+        }
+        // Those of a file are another matter: they may change.
+        let is_known = |name: &String| {
+            users_file.is_some() || users.iter().flat_map(|user| &user.0).any(|user| user.name == *name)
+        };
+        for pool in pools {
+            if let Some(user) = pool.users.iter().find(|user| !is_known(user)) {
+                return Err(format!("--pool {}: there is no --user {user}", pool.name));
+            }
+        }
         for (number, pool) in pools.iter().enumerate() {
             let is_other =
                 |other: &&PoolSpec| (&other.host, &other.application) == (&pool.host, &pool.application);

@@ -17,6 +17,7 @@ use rtmfp::crypto::Profile;
 use rtmfp_base::Time;
 use rtmfp_cli::Redirector;
 use rtmfp_flash::{Ancillary, FlashConfig, FlashProfile, Group, KeySource};
+use rtmfp_redirect::PoolConfig;
 use rtmfp_runtime::{Config, Report, SIGHUP, ServiceHook, run};
 use rtmfp_service::{RedirectorConfig, RedirectorMode};
 
@@ -26,7 +27,7 @@ use self::users::UserList;
 const UDP_BUFFER: usize = 2 << 20;
 
 fn main() -> ExitCode {
-    let options: Redirector = program::parse();
+    let options = program::read(Redirector::read(std::env::args_os()));
     if let Err(error) = options.check() {
         Redirector::command().error(clap::error::ErrorKind::ValueValidation, error).exit();
     }
@@ -37,14 +38,18 @@ fn main() -> ExitCode {
 fn redirector(options: Redirector) -> Result<(), String> {
     let users =
         UserList::new(options.access.users.clone(), options.access.users_file.clone(), "--users-file");
+    let pools = settings::pools(&options.selection);
     let mode = match options.fixed() {
         Some(addresses) => RedirectorMode::Fixed {
             addresses,
             rotate: options.rotate,
+            same_family: options.selection.same_family,
             limits: settings::redirect_limits(&options.limits),
         },
         None => {
-            RedirectorMode::Targets { server: Box::new(settings::server(&options)), users: users.read()? }
+            let users = users.read()?;
+            settings::warn_of_pools(&pools, &users);
+            RedirectorMode::Targets { server: Box::new(settings::server(&options)), users }
         }
     };
     let mut seed = [0; 32];
@@ -57,7 +62,7 @@ fn redirector(options: Redirector) -> Result<(), String> {
     let host = Config {
         crypto_threads: options.sessions.crypto_threads.into(),
         udp_buffer: Some(UDP_BUFFER),
-        service_hook: Some(hook(users)),
+        service_hook: Some(hook(users, pools)),
         ..Config::default()
     };
     let report = run(Box::new(service), host).map_err(|error| error.to_string())?;
@@ -78,10 +83,13 @@ fn profile(hostname: Option<String>, groups: Vec<Group>) -> Result<Box<dyn Profi
 }
 
 /// What signals do.
-fn hook(users: UserList) -> ServiceHook {
+fn hook(users: UserList, pools: Vec<PoolConfig>) -> ServiceHook {
     let call = move |signal, service: &mut rtmfp_service::Redirector, now: Time, report: &Report| {
         if signal == SIGHUP {
-            users.read_again(|users| service.set_users(now, users));
+            users.read_again(|users| {
+                settings::warn_of_pools(&pools, &users);
+                service.set_users(now, users);
+            });
         } else {
             // The empty line says that this was all.
             program::say(format_args!("{}{}\n", service.status(now), report.stats));

@@ -4,7 +4,7 @@ use rtmfp_cli::{
     HashKeyChoice, PolicyChoice, PoolSpec, RatePerSecond, Redirector, RedirectorLimits, SelectionOptions,
 };
 use rtmfp_redirect::selection::{Policy, SelectionConfig};
-use rtmfp_redirect::{HashKey, PoolConfig, Rate, RedirectLimits, ServerConfig, ServerLimits};
+use rtmfp_redirect::{HashKey, PoolConfig, Rate, RedirectLimits, ServerConfig, ServerLimits, Users};
 
 pub(crate) fn server(options: &Redirector) -> ServerConfig {
     let Redirector { access, selection, sessions, limits, .. } = options;
@@ -29,6 +29,7 @@ pub(crate) fn server(options: &Redirector) -> ServerConfig {
         limits: ServerLimits {
             clients: limits.max_servers as usize,
             unauthenticated: limits.max_unauthenticated as usize,
+            unauthenticated_per_prefix: limits.max_unauthenticated_per_prefix.map(|most| most as usize),
             authenticate: limits.auth_timeout.0,
             addresses: limits.max_addresses as usize,
             redirects: redirect_limits(limits),
@@ -69,7 +70,7 @@ fn key(choice: &HashKeyChoice) -> HashKey {
     }
 }
 
-fn pools(selection: &SelectionOptions) -> Vec<PoolConfig> {
+pub(crate) fn pools(selection: &SelectionOptions) -> Vec<PoolConfig> {
     let pool = |PoolSpec { name, host, application, users }: PoolSpec| PoolConfig {
         name,
         host,
@@ -77,4 +78,37 @@ fn pools(selection: &SelectionOptions) -> Vec<PoolConfig> {
         users: users.into_iter().map(String::into_bytes).collect(),
     };
     selection.pools.iter().cloned().map(pool).collect()
+}
+
+/// Warns of users of pools as whom nobody can register.
+pub(crate) fn warn_of_pools(pools: &[PoolConfig], users: &Users) {
+    for (pool, user) in unknown_users(pools, users) {
+        log::warn!("--pool {pool}: there is no user {user}: check the users file, or the pool");
+    }
+}
+
+/// The users of pools that there are none of, after the pools' names.
+fn unknown_users<'a>(pools: &'a [PoolConfig], users: &Users) -> Vec<(&'a str, String)> {
+    let all = pools.iter().flat_map(|pool| pool.users.iter().map(|user| (pool.name.as_str(), user)));
+    let unknown = all.filter(|(_, user)| !users.contains(user));
+    unknown.map(|(pool, user)| (pool, user.escape_ascii().to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_pools_that_are_none_are_found() {
+        let pool = |name: &str, users: &[&str]| PoolConfig {
+            name: name.to_owned(),
+            users: users.iter().map(|user| user.as_bytes().to_vec()).collect(),
+            ..PoolConfig::default()
+        };
+        let pools = [pool("live", &["a", "b"]), pool("vod", &["c"])];
+        let users = |list: &[(&str, &str)]| -> Users { list.iter().copied().collect() };
+        let found = unknown_users(&pools, &users(&[("b", "1")]));
+        assert_eq!(found, [("live", "a".to_owned()), ("vod", "c".to_owned())]);
+        assert_eq!(unknown_users(&pools, &users(&[("a", "1"), ("b", "1"), ("c", "1")])), []);
+    }
 }

@@ -18,8 +18,8 @@ mod workers;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::CommandFactory;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use rtmfp_cli::{FleetOptions, Lifetime, Limits, ListenUrl, Media, Relay, Scheme, ToUrl};
 use rtmfp_runtime::{Config, SIGHUP, SIGUSR1, SignalHook, run};
 use rtmfp_service::{Advertise, Credentials, Destination, Listen, LoadWeights, Protocol, RelayConfig};
@@ -35,7 +35,7 @@ const UDP_BUFFER: usize = 2 << 20;
 const OPEN_FILES_A_LOOP: usize = 10;
 
 fn main() -> ExitCode {
-    let options: Relay = program::parse();
+    let options = program::read(Relay::try_parse());
     if let Err(error) = options.check() {
         Relay::command().error(ErrorKind::ArgumentConflict, error).exit();
     }

@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use clap::Parser;
 use rtmfp_base::Service;
 use rtmfp_cli::{Command, Compare, Measure, Play, Publish, SourceOptions, StreamUrl, Toolbox};
 use rtmfp_runtime::{Config, run};
@@ -25,7 +26,7 @@ use self::show::Show;
 const OPEN_FILES: usize = 32;
 
 fn main() -> ExitCode {
-    let Toolbox { command, verbosity, .. } = program::parse();
+    let Toolbox { command, verbosity, .. } = program::read(Toolbox::try_parse());
     program::start_log(verbosity);
     let result = match command {
         Command::Publish(options) => publish(options),

@@ -19,6 +19,7 @@ impl Relay {
         self.check_destination()?;
         self.check_groups()?;
         self.check_workers()?;
+        self.check_advertise()?;
         self.check_redirectors()
     }
 
@@ -91,6 +92,21 @@ impl Relay {
                 let address = SocketAddr::new(ip, port);
                 return Err(format!(
                     "--advertise {address}: {count} workers need {count} ports from there on, and the last one is 65535"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_advertise(&self) -> Result<(), String> {
+        for &AdvertiseAddress { ip, port } in &self.fleet.advertise {
+            let count = self.rtmfp().filter(|url| url.address.is_ipv4() == ip.is_ipv4()).count();
+            if let Some(port) = port
+                && count > 1
+            {
+                let address = SocketAddr::new(ip, port);
+                return Err(format!(
+                    "--advertise {address}: there are {count} RTMFP listeners of that family, say the IP only"
                 ));
             }
         }

@@ -3,7 +3,7 @@ use clap::CommandFactory;
 
 fn parse(arguments: &str) -> Result<Redirector, String> {
     let words = core::iter::once("rtmfp-redirector").chain(arguments.split_whitespace());
-    Redirector::try_parse_from(words).map_err(|error| error.to_string())
+    Redirector::read(words).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -40,13 +40,40 @@ fn fixed_addresses_need_no_name_and_go_without_servers() {
         parse("--listen rtmfp://127.0.0.1 --static-only 192.0.2.1:1 192.0.2.2,192.0.2.3:3 --rotate").unwrap();
     let addresses: Vec<_> = fixed.fixed().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["192.0.2.1:1", "192.0.2.2:1935", "192.0.2.3:3"]);
-    for more in
-        ["-n a", "-l a:b", "-S 192.0.2.1:1", "--users-file a", "-r 1", "--policy hash", "--pool a=b:c"]
-    {
+    for more in [
+        "-n a",
+        "-l a:b",
+        "-S 192.0.2.1:1",
+        "--users-file a",
+        "-r 1",
+        "--policy hash",
+        "--pool a=b:c",
+        "-F",
+        "-s 3",
+        "--hash-key uri",
+        "--client-load 4",
+        "--full-load 3",
+        "-D 5",
+        "--keepalive 3",
+        "--silent-after 7",
+        "--retransmit-limit 11",
+        "--idle-limit 3",
+        "--dh-groups 14",
+        "--crypto-threads 0",
+        "--max-servers 3",
+        "--max-unauthenticated 3",
+        "--max-unauthenticated-per-prefix 3",
+        "--auth-timeout 3",
+        "--max-addresses 3",
+    ] {
         let error =
             parse(&format!("--listen rtmfp://127.0.0.1 --static-only 192.0.2.1:1 {more}")).unwrap_err();
         assert!(error.contains("cannot be used with"), "{more}: {error}");
     }
+    // What is said of answers is for these as well.
+    let more = "-f --max-redirects 5 --max-redirects-per-prefix 5 --max-redirect-bytes 100";
+    let fixed = parse(&format!("--listen rtmfp://127.0.0.1 --static-only 192.0.2.1:1 {more}")).unwrap();
+    assert_eq!((fixed.selection.same_family, fixed.check()), (true, Ok(())));
     let rotate = parse("--listen rtmfp://127.0.0.1 -n a --rotate").unwrap();
     assert!(rotate.check().unwrap_err().contains("--static-only"));
 }
@@ -70,6 +97,9 @@ fn errors_say_what_to_write_and_never_show_a_password() {
     }
     let check = |more: &str| parse(&format!("--listen rtmfp://127.0.0.1 -n a {more}")).unwrap().check();
     assert!(check("--pool a=b:c").unwrap_err().contains("--users-file"));
+    assert_eq!(check("--pool a=b:c,d -l c:1").unwrap_err(), "--pool a: there is no --user d");
+    assert_eq!(check("--pool a=b:c,d -l c:1 -l d:2"), Ok(()));
+    assert_eq!(check("--pool a=b:c,d -l c:1 --users-file f"), Ok(()));
     assert_eq!(check("-l secret").unwrap_err(), "--user: it is no NAME:PASSWORD");
     assert!(check("--keepalive 6").unwrap_err().contains("--silent-after 6"));
     assert!(check("--retransmit-limit 5").unwrap_err().contains("--silent-after 6"));

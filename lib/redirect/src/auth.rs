@@ -66,6 +66,11 @@ impl Users {
         self.0.len()
     }
 
+    /// Whether there is a user with that name.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Whether a user has the same password in both.
     pub(crate) fn agree_on(&self, other: &Self, name: &[u8]) -> bool {
         self.0.get(name).is_some_and(|secret| other.0.get(name) == Some(secret))

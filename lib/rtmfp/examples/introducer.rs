@@ -117,7 +117,7 @@ impl Application for Introducer {
 
     fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: Event) {
         match event {
-            Event::UnmatchedIHello { epd, tag, from, via } => {
+            Event::UnmatchedIHello { epd, tag, from, via, .. } => {
                 if self.to.is_empty() {
                     self.introduce(endpoint, &epd, &tag, from, via);
                 } else {

@@ -143,6 +143,9 @@ pub enum Event {
         from: SocketAddr,
         /// The way it came; none when a forwarder sent it.
         via: Option<Via>,
+        /// Bytes of the datagram that brought it, beside which the answer should be short:
+        /// [`fair_redirect`](crate::Endpoint::fair_redirect). 0 when a forwarder sent it.
+        len: usize,
     },
     /// While [watching](crate::Endpoint::set_watch_hellos): an RHello that no opening session waits for; the answer to
     /// [`send_ihello`](crate::Endpoint::send_ihello), perhaps.

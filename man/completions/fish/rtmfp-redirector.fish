@@ -23,6 +23,7 @@ complete -c rtmfp-redirector -l dh-groups -d 'Diffie-Hellman groups to offer, st
 complete -c rtmfp-redirector -l crypto-threads -d 'Threads for public-key work; 0 does it between packets, on the only thread' -r
 complete -c rtmfp-redirector -l max-servers -d 'Servers at a time; more are turned away' -r
 complete -c rtmfp-redirector -l max-unauthenticated -d 'Those of them that have not proved that they know a password' -r
+complete -c rtmfp-redirector -l max-unauthenticated-per-prefix -d 'Of those as many as may be from one part of the network, a /24 of IPv4 or a /56 of IPv6; a sixteenth of --max-unauthenticated, but at least 8, if not given' -r
 complete -c rtmfp-redirector -l auth-timeout -d 'They have so long for it' -r
 complete -c rtmfp-redirector -l max-addresses -d 'Addresses that a server may name; more are ignored' -r
 complete -c rtmfp-redirector -l max-redirects -d 'Clients answered each second, and at once; more are not answered and ask again' -r

@@ -42,7 +42,7 @@ struct Lives {
 
 impl Profiles for Lives {
     fn listener(&mut self, _listen: &Listen) -> Result<Box<dyn Profile>, String> {
-        let mut name = world::listener_name();
+        let mut name = world::listener_name(None);
         name.extend([33, 0x0f]);
         name.extend([self.relay; 31]);
         name.push(self.life);

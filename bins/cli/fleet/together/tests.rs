@@ -28,6 +28,10 @@ fn options_that_do_not_go_together_are_told_with_what_to_do() {
             "--listen rtmp://127.0.0.1:7 --dh-groups 16,5 --max-dh-group 2",
             "none of --dh-groups is group 2 or weaker",
         ),
+        (
+            "--listen rtmfp://127.0.0.1:7,rtmfp://127.0.0.1:9 -d 192.0.2.1:7",
+            "192.0.2.1:7: there are 2 RTMFP listeners of that family, say the IP only",
+        ),
         ("--listen rtmfp://127.0.0.1:7 -l secret", "it is no NAME:PASSWORD"),
         ("--listen rtmfp://127.0.0.1:7 -l a:b", "--redirector-user is for --redirector"),
         (
@@ -59,6 +63,8 @@ fn options_that_go_together_are_taken() {
         "--listen rtmfp://127.0.0.1:7,rtmfp://[::1]:7 -L a@[::1] -L b@[::1] -L a@192.0.2.1,192.0.2.2 -l a:b -l c:d",
         "--listen rtmfp://127.0.0.1:7 -d 192.0.2.1",
         "--listen rtmp://127.0.0.1:7 --dh-groups 16,14 --max-dh-group 14",
+        "--listen rtmfp://127.0.0.1:7,rtmfp://[::1]:9,rtmp://127.0.0.1:9 -d 192.0.2.1:7,[2001:db8::1]:7",
+        "--listen rtmfp://127.0.0.1:7,rtmfp://127.0.0.1:9 -d 192.0.2.1,[2001:db8::1]:7",
     ] {
         assert_eq!(check(options), Ok(()), "{options}");
     }

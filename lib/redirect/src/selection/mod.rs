@@ -22,6 +22,9 @@ use rtmfp_base::Time;
 use least_load::LeastLoad;
 use ring::Ring;
 use rotation::Rotation;
+pub(crate) use steps::step;
+#[cfg(test)]
+pub(crate) use steps::steps;
 use weighted::Weighted;
 
 /// How targets are chosen. Those that are chosen together are named in the order of their loads.

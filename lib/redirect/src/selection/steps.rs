@@ -23,13 +23,13 @@ thread_local! {
 }
 
 /// One more step of a search: a comparison, or a target or a node looked at.
-pub(super) fn step() {
+pub(crate) fn step() {
     #[cfg(test)]
     STEPS.set(STEPS.get() + 1);
 }
 
 /// How many steps were taken in this thread.
 #[cfg(test)]
-pub(super) fn steps() -> u64 {
+pub(crate) fn steps() -> u64 {
     STEPS.get()
 }

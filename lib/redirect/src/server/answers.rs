@@ -9,20 +9,34 @@ use rtmfp_base::Time;
 use super::Server;
 use super::config::HashKey;
 use super::takers::is_ipv4;
-use super::target::TargetId;
+use super::target::{Target, TargetId};
 use crate::pools::Wanted;
 
+/// An IHello for others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hello<'a> {
+    pub(crate) epd: &'a [u8],
+    pub(crate) tag: &'a [u8],
+    pub(crate) from: SocketAddr,
+    pub(crate) via: Option<Via>,
+    /// Bytes of its datagram.
+    pub(crate) len: usize,
+}
+
+/// The answer to one.
+struct Answer {
+    addresses: Vec<Address>,
+    /// The targets of which it names addresses.
+    named: Vec<TargetId>,
+    /// The targets that are told of the client.
+    forward_to: Vec<TargetId>,
+}
+
 impl Server {
-    pub(super) fn on_hello(
-        &mut self,
-        now: Time,
-        endpoint: &mut Endpoint,
-        (epd, tag): (&[u8], &[u8]),
-        from: SocketAddr,
-        via: Option<Via>,
-    ) {
+    pub(super) fn on_hello(&mut self, now: Time, endpoint: &mut Endpoint, hello: &Hello<'_>) {
+        let Hello { epd, tag, from, via, len } = *hello;
         self.stats.hellos += 1;
-        if !self.answers.take(now, from, tag) {
+        if !self.answers.take(now, from, tag, len) {
             self.stats.limited_hellos += 1;
             return;
         }
@@ -31,7 +45,8 @@ impl Server {
             return;
         };
         let chosen = self.choose(now, &wanted, from);
-        let (addresses, forward_to) = self.list(&chosen, from, tag);
+        let room = self.config.limits.redirects.room(endpoint, hello);
+        let Answer { addresses, named, forward_to } = self.list(&chosen, from, room);
         if addresses.is_empty() && forward_to.is_empty() {
             self.stats.unanswered_hellos += 1;
             return;
@@ -42,7 +57,7 @@ impl Server {
                 Ok(()) => self.stats.redirects += 1,
                 Err(_) => self.stats.failed_answers += 1,
             }
-            for &id in &chosen {
+            for id in named {
                 if let Some(target) = self.targets.get_mut(id) {
                     target.info.redirects += 1;
                 }
@@ -78,29 +93,33 @@ impl Server {
         self.takers.get_mut(pool).map(|takers| takers.choose(now, from, count, key)).unwrap_or_default()
     }
 
-    /// The addresses for a client, and the targets that are told of it.
-    fn list(&mut self, chosen: &[TargetId], from: SocketAddr, tag: &[u8]) -> (Vec<Address>, Vec<TargetId>) {
+    /// What a client is told, in so many bytes of addresses, and who is told of it.
+    fn list(&mut self, chosen: &[TargetId], from: SocketAddr, room: usize) -> Answer {
         let is_near = |address: &Address| is_ipv4(address.addr) == is_ipv4(from);
         let reported = |&addr: &SocketAddr| Address { origin: Origin::Reported, addr };
         let mut lists = vec![self.config.static_addresses.iter().map(reported).collect::<Vec<_>>()];
-        let mut forward_to = Vec::new();
         for &id in chosen {
-            let Some(target) = self.targets.get(id) else { continue };
             let mut own: Vec<Address> = Vec::new();
-            for address in target.addresses().filter(|address| !self.config.same_family || is_near(address)) {
+            let all = self.targets.get(id).into_iter().flat_map(Target::addresses);
+            for address in all.filter(|address| !self.config.same_family || is_near(address)) {
                 let known = |other: &Address| other.addr == address.addr;
                 if !lists.iter().skip(1).flatten().any(known) && !own.iter().any(known) {
                     own.push(address);
                 }
             }
-            if self.config.forward_any_family || own.iter().any(is_near) {
-                forward_to.push(id);
-            }
             lists.push(own);
         }
-        let room = self.config.limits.redirects.room_beside(tag);
         self.stats.shortened_redirects += u64::from(shorten(&mut lists, room));
-        (lists.concat(), forward_to)
+        let those = |is_meant: &dyn Fn(&Vec<Address>) -> bool| -> Vec<TargetId> {
+            let all = chosen.iter().zip(lists.iter().skip(1));
+            all.filter(|(_, own)| is_meant(own)).map(|(&id, _)| id).collect()
+        };
+        let any_family = self.config.forward_any_family;
+        Answer {
+            named: those(&|own| !own.is_empty()),
+            forward_to: those(&|own| any_family || own.iter().any(is_near)),
+            addresses: lists.concat(),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ impl Server {
             let Some(message) = endpoint.recv_flow(target.flow).and_then(|mut flow| flow.read(now)) else {
                 break;
             };
-            if !target.messages.take(now, 1) {
+            if !self.sessions.take_message(now, target.session) {
                 self.stats.limited_messages += 1;
                 return self.close(now, endpoint, id, LeaveReason::Broken);
             }
@@ -94,8 +94,7 @@ impl Server {
         code: &[u8; AUTH_LEN],
     ) {
         let Some(target) = self.targets.get_mut(id) else { return };
-        target.trust.attempts += 1;
-        if target.trust.attempts > self.config.limits.attempts {
+        if !self.sessions.take_attempt(now, target.session) {
             self.stats.limited_attempts += 1;
             return self.refuse(now, endpoint, id);
         }
@@ -119,7 +118,7 @@ impl Server {
         }
         target.trust.users.insert(user.to_vec());
         if !core::mem::replace(&mut target.trust.authenticated, true) {
-            self.unauthenticated -= 1;
+            self.strangers.remove(id);
             self.stats.good_auth += 1;
             self.set_deadline(id, None);
         }
@@ -168,7 +167,7 @@ impl Server {
                 }
                 (false, true) if !target.trust.refused => {
                     target.trust.authenticated = true;
-                    self.unauthenticated -= 1;
+                    self.strangers.remove(id);
                     self.set_deadline(id, None);
                     self.assign(id);
                 }
@@ -200,9 +199,9 @@ impl Server {
         let by_identity = self.by_identity.insert(identity, id).filter(|&older| older != id);
         let is_there = |&other: &TargetId| {
             let other = self.targets.get(other);
-            other.is_some_and(|other| other.info.address == address && other.session != session)
+            other.is_some_and(|other| other.session != session)
         };
-        let mut older: Vec<TargetId> = self.targets.ids().into_iter().filter(is_there).collect();
+        let mut older: Vec<TargetId> = self.places.at(address).filter(is_there).collect();
         older.extend(by_identity.filter(|other| !older.contains(other)));
         for older in older {
             let older_session = self.targets.get(older).map(|older| older.session);

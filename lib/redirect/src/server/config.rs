@@ -1,9 +1,10 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use rtmfp::{MAX_STARTUP_PACKET, SessionConfig};
+use rtmfp::{Endpoint, HelloLimits, MAX_STARTUP_PACKET, SessionConfig};
 use rtmfp_base::Tag;
 
+use super::answers::Hello;
 use crate::limiter::{HelloLimiter, Rate, limiter};
 use crate::pools::PoolConfig;
 use crate::selection::{Policy, SelectionConfig};
@@ -24,7 +25,8 @@ pub struct ServerConfig {
     pub static_addresses: Vec<SocketAddr>,
     /// Send clients only to addresses of the family that they come by. Default no.
     pub same_family: bool,
-    /// Forward hellos also to targets of which the client was told no address of the family that it comes by. Default no.
+    /// Forward hellos also to targets of which the client was told no address of the family that it comes by, and choose those
+    /// as well that have named no address at all. Default no.
     pub forward_any_family: bool,
     /// In turns: have the turns go another way so often. Default 5 s; 0 never.
     pub shuffle_interval: Duration,
@@ -97,17 +99,23 @@ impl ServerConfig {
 pub struct ServerLimits {
     /// Registrants at a time. Default 16,384.
     pub clients: usize,
-    /// Those of them that have not authenticated. Default 1024.
+    /// Those of them that have not authenticated. When there are as many, one more takes the place of the oldest one from the
+    /// /24 or /56 prefix that most of them are from. Default 1024.
     pub unauthenticated: usize,
+    /// Those of them that may be from one prefix; one more takes the place of the oldest one. `None`, the default: a
+    /// sixteenth of all, but at least 8.
+    pub unauthenticated_per_prefix: Option<usize>,
     /// They have so long for it. Default 10 s.
     pub authenticate: Duration,
-    /// Attempts of a registrant to authenticate; one more is as good as a wrong one. Default 16.
+    /// Attempts to authenticate in one session at once, and one more each second; one beyond that is as good as a wrong one.
+    /// Default 16.
     pub attempts: u32,
     /// Wrong attempts from a /24 or /56 prefix; beyond that the session is closed at once. Default 30, one more a second.
     pub wrong_attempts: Rate,
     /// Addresses that a registrant may name; more are ignored. Default 16.
     pub addresses: usize,
-    /// Messages of a registrant; one that sends more is closed. Default 100, 20 more a second.
+    /// Messages of the registrants in one session, whose beginnings count as well; one that sends more is closed. Default
+    /// 100, 20 more a second.
     pub messages: Rate,
     /// Longest message of a registrant in bytes; one that sends a longer one is closed. Default 8192.
     pub message_bytes: usize,
@@ -119,11 +127,18 @@ pub struct ServerLimits {
     pub redirects: RedirectLimits,
 }
 
+impl ServerLimits {
+    pub(super) fn unauthenticated_per_prefix(&self) -> usize {
+        self.unauthenticated_per_prefix.unwrap_or_else(|| (self.unauthenticated / 16).max(8))
+    }
+}
+
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             clients: 16_384,
             unauthenticated: 1024,
+            unauthenticated_per_prefix: None,
             authenticate: Duration::from_secs(10),
             attempts: 16,
             wrong_attempts: Rate::new(30, 1),
@@ -138,7 +153,7 @@ impl Default for ServerLimits {
 }
 
 /// How much is sent in answer to hellos, whose senders have proved nothing: an answer is a Redirect, and for each target that
-/// it names a forwarded hello. The endpoint has limits of its own before these, unless
+/// it names a forwarded hello. A Redirect has at most three times the bytes of the hello, but at least one address. The endpoint has limits of its own before these, unless
 /// [`HelloLimits::limit_watched`](rtmfp::HelloLimits::limit_watched) says otherwise.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RedirectLimits {
@@ -149,6 +164,12 @@ pub struct RedirectLimits {
     pub again: Rate,
     /// Answers to a /24 or /56 prefix. Default 256, 100 more a second.
     pub prefix: Rate,
+    /// Hellos with datagrams of fewer bytes, those of old clients perhaps, are answered at the next two rates only. Default 60.
+    pub full_size: usize,
+    /// Answers to all short hellos. Default 100, 100 more a second.
+    pub short_total: Rate,
+    /// Answers to short hellos to a /24 or /56 prefix. Default 20, 5 more a second.
+    pub short_prefix: Rate,
     /// Prefixes remembered; beyond, all new ones share one rate. Default 16,384.
     pub prefixes: usize,
     /// Bytes of addresses in a Redirect: 7 each by IPv4, 19 by IPv6. Longer lists are shortened, those of single targets
@@ -158,10 +179,15 @@ pub struct RedirectLimits {
 
 impl Default for RedirectLimits {
     fn default() -> Self {
+        // Whoever answers hellos, short ones are as dangerous.
+        let HelloLimits { full_size, short_total, short_prefix, .. } = HelloLimits::default();
         Self {
             total: Rate::new(8192, 4000),
             again: Rate::new(8192, 4000),
             prefix: Rate::new(256, 100),
+            full_size,
+            short_total: Rate::new(short_total.0, short_total.1),
+            short_prefix: Rate::new(short_prefix.0, short_prefix.1),
             prefixes: 16_384,
             bytes: 512,
         }
@@ -172,13 +198,20 @@ impl Default for RedirectLimits {
 /// profile's front.
 const REDIRECT_OVERHEAD: usize = 16;
 
+/// Bytes of an address of IPv6.
+const LONGEST_ADDRESS: usize = 19;
+
 impl RedirectLimits {
     pub(crate) fn limiter(&self, secret: u128) -> HelloLimiter {
-        HelloLimiter::new(limiter(self.total, self.prefix, self.prefixes), self.again, secret)
+        let first = limiter(self.total, self.prefix, self.prefixes);
+        let short = limiter(self.short_total, self.short_prefix, self.prefixes);
+        HelloLimiter::new(first, (short, self.full_size), self.again, secret)
     }
 
-    /// Bytes for addresses beside a tag.
-    pub(crate) fn room_beside(&self, tag: &[u8]) -> usize {
-        self.bytes.min(MAX_STARTUP_PACKET.saturating_sub(REDIRECT_OVERHEAD + tag.len()))
+    /// Bytes for addresses in the answer to a hello.
+    pub(crate) fn room(&self, endpoint: &mut Endpoint, hello: &Hello<'_>) -> usize {
+        let packet = MAX_STARTUP_PACKET.saturating_sub(REDIRECT_OVERHEAD + hello.tag.len());
+        let fair = endpoint.fair_redirect(hello.len, hello.tag).max(LONGEST_ADDRESS);
+        self.bytes.min(packet).min(fair)
     }
 }

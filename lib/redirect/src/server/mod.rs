@@ -3,11 +3,14 @@
 mod answers;
 mod commands;
 mod config;
+mod sessions;
 mod stats;
+mod strangers;
 mod takers;
 mod target;
+mod watch;
 
-use core::time::Duration;
+use core::net::IpAddr;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
@@ -18,9 +21,12 @@ use rtmfp::{Endpoint, Event, RecvFlowId, SessionId};
 use rtmfp_base::{Arena, Limiter, Time};
 use rtmfp_flash::{Certificate, Epd};
 
-pub(crate) use answers::shorten;
+pub(crate) use answers::{Hello, shorten};
 pub use config::{HashKey, RedirectLimits, ServerConfig, ServerLimits};
+use sessions::{Places, Sessions};
 pub use stats::ServerStats;
+use strangers::Strangers;
+pub(crate) use takers::is_ipv4;
 use takers::{Families, Takers};
 pub use target::{LeaveReason, TargetId, TargetInfo, TargetKind, TargetState};
 use target::{Target, Trust};
@@ -33,9 +39,6 @@ use crate::wire::{self, Settings};
 
 /// Registrants in one session: one that comes again may be there before its older self has gone.
 const SESSION_CLIENTS: usize = 2;
-
-/// How often targets are looked at whether they are silent.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A redirector: takes registrations and answers hellos.
 ///
@@ -53,9 +56,10 @@ pub struct Server {
     takers: Vec<Takers>,
     targets: Arena<TargetKind, Target>,
     by_flow: HashMap<RecvFlowId, TargetId>,
-    by_session: HashMap<SessionId, Vec<TargetId>>,
+    sessions: Sessions,
+    places: Places,
     by_identity: HashMap<Bytes, TargetId>,
-    unauthenticated: usize,
+    strangers: Strangers,
     deadlines: BTreeSet<(Time, TargetId)>,
     look_at: Time,
     shuffle_at: Time,
@@ -113,9 +117,10 @@ impl Server {
             takers,
             targets: Arena::new(),
             by_flow: HashMap::new(),
-            by_session: HashMap::new(),
+            sessions: Sessions::default(),
+            places: Places::default(),
             by_identity: HashMap::new(),
-            unauthenticated: 0,
+            strangers: Strangers::default(),
             deadlines: BTreeSet::new(),
             look_at: Time::ZERO,
             shuffle_at: Time::ZERO,
@@ -140,8 +145,7 @@ impl Server {
     /// What is known of a registrant.
     pub fn target(&self, id: TargetId) -> Option<TargetInfo> {
         let target = self.targets.get(id)?;
-        let (state, users) =
-            (target.state(self.config.full_load), target.trust.users.iter().cloned().collect());
+        let (state, users) = (target.state(&self.config), target.trust.users.iter().cloned().collect());
         Some(TargetInfo { state, users, ..target.info.clone() })
     }
 
@@ -173,8 +177,8 @@ impl Server {
     pub fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: &Event) -> bool {
         let own = self.config.tag;
         match *event {
-            Event::UnmatchedIHello { ref epd, ref tag, from, via } => {
-                self.on_hello(now, endpoint, (epd, tag), from, via);
+            Event::UnmatchedIHello { ref epd, ref tag, from, via, len } => {
+                self.on_hello(now, endpoint, &Hello { epd, tag, from, via, len });
             }
             Event::FlowOffered { flow, session, ref metadata, associated: None }
                 if wire::is_metadata(metadata) =>
@@ -190,14 +194,20 @@ impl Server {
             Event::FlowLost { flow, tag } if tag == own => self.gone(flow, LeaveReason::Lost),
             Event::AddressChanged { session, to, .. } => {
                 // It may be the session of others as well.
-                for id in self.by_session.get(&session).cloned().unwrap_or_default() {
+                for id in self.sessions.targets(session).to_vec() {
                     if let Some(target) = self.targets.get_mut(id) {
-                        target.info.address = to;
+                        let before = core::mem::replace(&mut target.info.address, to);
+                        self.places.remove(before, id);
+                        self.places.insert(to, id);
                         // It may be of the other family.
                         self.settle(id);
                         self.tell_reflexive(now, endpoint, id);
                     }
                 }
+                return false;
+            }
+            Event::SessionClosed { session, .. } => {
+                self.sessions.end(session);
                 return false;
             }
             Event::FlowException { flow, tag, .. } if tag == own => {
@@ -233,18 +243,22 @@ impl Server {
             return;
         }
         let limits = &self.config.limits;
-        let here = self.by_session.get(&session).map_or(0, Vec::len);
-        if self.targets.len() >= limits.clients || here >= SESSION_CLIENTS {
+        if self.targets.len() >= limits.clients || self.sessions.targets(session).len() >= SESSION_CLIENTS {
             self.stats.limited_clients += 1;
             return;
         }
-        let authenticated = self.users.is_empty();
-        if !authenticated && self.unauthenticated >= limits.unauthenticated {
-            self.stats.limited_unauthenticated += 1;
+        // A beginning is as much work as a message.
+        self.sessions.hold(session, limits);
+        if !self.sessions.take_message(now, session) {
+            self.stats.limited_messages += 1;
             return;
         }
+        let authenticated = self.users.is_empty();
+        if !authenticated {
+            self.make_room(now, endpoint, info.far_address.ip());
+        }
+        let limits = &self.config.limits;
         self.stats.clients += 1;
-        self.unauthenticated += usize::from(!authenticated);
         endpoint.accept(now, flow, self.config.tag);
         if let Some(mut flow) = endpoint.recv_flow(flow) {
             flow.set_capacity(now, 2 * limits.message_bytes, limits.message_bytes);
@@ -255,17 +269,10 @@ impl Server {
             flow,
             session,
             return_flow: None,
-            trust: Trust {
-                authenticated,
-                users: BTreeSet::new(),
-                attempts: 0,
-                refused: false,
-                deadline: None,
-            },
+            trust: Trust { authenticated, users: BTreeSet::new(), refused: false, deadline: None },
             registered: None,
             pools: self.pools.of_users(core::iter::empty()),
             listed: Families::NONE,
-            messages: limits.messages.bucket(),
             heard: (0, now),
             silent: false,
             info: TargetInfo {
@@ -281,11 +288,30 @@ impl Server {
             },
         });
         self.by_flow.insert(flow, id);
-        self.by_session.entry(session).or_default().push(id);
+        self.sessions.hold(session, &self.config.limits).targets.push(id);
+        self.places.insert(info.far_address, id);
         if !authenticated {
+            self.strangers.insert(info.far_address.ip(), id);
             self.set_deadline(id, Some(now + self.config.limits.authenticate));
         }
         debug!("{id:?} from {}: came", info.far_address);
+    }
+
+    /// Has one who has not authenticated leave, if there would be too many with another one from there: who knows a password
+    /// says it at once, and does not have to make way.
+    fn make_room(&mut self, now: Time, endpoint: &mut Endpoint, ip: IpAddr) {
+        let limits = &self.config.limits;
+        if self.strangers.from(ip) >= limits.unauthenticated_per_prefix().max(1) {
+            self.stats.limited_unauthenticated_per_prefix += 1;
+            if let Some(oldest) = self.strangers.oldest_from(ip) {
+                self.close(now, endpoint, oldest, LeaveReason::Displaced);
+            }
+        } else if self.strangers.len() >= limits.unauthenticated.max(1) {
+            self.stats.limited_unauthenticated += 1;
+            if let Some(oldest) = self.strangers.oldest_of_most() {
+                self.close(now, endpoint, oldest, LeaveReason::Displaced);
+            }
+        }
     }
 
     // ---- the table ----
@@ -293,7 +319,7 @@ impl Server {
     /// After anything about a target has changed: it is among those who get clients, or not.
     fn settle(&mut self, id: TargetId) {
         let Some(target) = self.targets.get_mut(id) else { return };
-        let state = target.state(self.config.full_load);
+        let state = target.state(&self.config);
         let families = if state == TargetState::Active { target.families() } else { Families::NONE };
         if core::mem::replace(&mut target.info.state, state) != state {
             info!("{id:?} at {}: {state:?}", target.info.address);
@@ -340,14 +366,10 @@ impl Server {
         self.set_listed(id, Families::NONE);
         let Some(info) = self.target(id) else { return };
         let Some(target) = self.targets.remove(id) else { return };
-        self.unauthenticated -= usize::from(!target.trust.authenticated);
+        self.strangers.remove(id);
         self.by_flow.remove(&target.flow);
-        if let Some(here) = self.by_session.get_mut(&target.session) {
-            here.retain(|&other| other != id);
-            if here.is_empty() {
-                self.by_session.remove(&target.session);
-            }
-        }
+        self.sessions.leave(target.session, id);
+        self.places.remove(info.address, id);
         if self.by_identity.get(&info.identity) == Some(&id) {
             self.by_identity.remove(&info.identity);
         }
@@ -356,7 +378,7 @@ impl Server {
             LeaveReason::Lost => self.stats.lost += 1,
             LeaveReason::Replaced => self.stats.replaced += 1,
             LeaveReason::Late => self.stats.late_clients += 1,
-            LeaveReason::BadAuth | LeaveReason::Broken => {}
+            LeaveReason::BadAuth | LeaveReason::Broken | LeaveReason::Displaced => {}
         }
         info!("{id:?} at {}: {reason:?}", info.address);
         self.report(ServerEvent::Left { target: id, info: Box::new(info), reason });
@@ -364,61 +386,14 @@ impl Server {
 
     /// Ends a target's registration, and its flow by a code.
     fn close(&mut self, now: Time, endpoint: &mut Endpoint, id: TargetId, reason: LeaveReason) {
-        let code = if reason == LeaveReason::BadAuth { wire::BAD_AUTH } else { 0 };
         let Some(target) = self.targets.get(id) else { return };
+        // One that waits to be told that its authentication was bad is told now.
+        let bad_auth = reason == LeaveReason::BadAuth || target.trust.refused;
+        let code = if bad_auth { wire::BAD_AUTH } else { 0 };
         endpoint.reject(now, target.flow, code);
         if let Some(flow) = target.return_flow.and_then(|flow| endpoint.send_flow(flow)) {
             flow.close(now);
         }
         self.remove(id, reason);
-    }
-
-    // ---- time ----
-
-    /// When to call [`Self::handle_timeout`].
-    pub fn poll_timeout(&self) -> Option<Time> {
-        if self.targets.is_empty() {
-            return None;
-        }
-        let deadline = self.deadlines.first().map_or(Time::MAX, |&(at, _)| at);
-        let shuffle = if self.config.shuffle_interval.is_zero() { Time::MAX } else { self.shuffle_at };
-        Some(deadline.min(self.look_at).min(shuffle))
-    }
-
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Time, endpoint: &mut Endpoint) {
-        while let Some(&(at, id)) = self.deadlines.first()
-            && at <= now
-        {
-            let refused = self.targets.get(id).is_some_and(|target| target.trust.refused);
-            self.close(now, endpoint, id, if refused { LeaveReason::BadAuth } else { LeaveReason::Late });
-        }
-        if self.look_at <= now {
-            self.look_at = now + LOOK;
-            self.look_for_silent(now, endpoint);
-        }
-        if self.shuffle_at <= now && !self.config.shuffle_interval.is_zero() {
-            self.shuffle_at = now + self.config.shuffle_interval;
-            self.takers.iter_mut().for_each(Takers::shuffle);
-        }
-    }
-
-    fn look_for_silent(&mut self, now: Time, endpoint: &mut Endpoint) {
-        for id in self.targets.ids() {
-            let Some(target) = self.targets.get_mut(id).filter(|target| target.registered.is_some()) else {
-                continue;
-            };
-            let session = endpoint.session(target.session);
-            let packets = session.map_or(0, |session| session.counters().received_packets);
-            if packets != target.heard.0 {
-                target.heard = (packets, now);
-            }
-            let silent = now.since(target.heard.1) > self.config.silent_after;
-            if silent != target.silent {
-                target.silent = silent;
-                self.stats.silenced += u64::from(silent);
-                self.settle(id);
-            }
-        }
     }
 }

@@ -24,15 +24,17 @@ stats! {
     refused_clients,
     /// Registrants refused because there are as many as allowed, or as many of their session.
     limited_clients,
-    /// Registrants refused because as many as allowed have not authenticated.
+    /// Registrants that had not authenticated and were closed to make room, because as many as allowed had not.
     limited_unauthenticated,
+    /// The same, because as many as allowed from one prefix had not.
+    limited_unauthenticated_per_prefix,
     /// Registrants that had not authenticated in time.
     late_clients,
     /// Registrants whose authentication was good.
     good_auth,
     /// Registrants whose authentication was bad or missing.
     bad_auth,
-    /// Those of them that had made as many attempts as allowed.
+    /// Those of them in whose session as many attempts had been made as allowed.
     limited_attempts,
     /// Sessions closed at once because as many attempts from their prefix as allowed were wrong.
     limited_prefixes,
@@ -50,7 +52,7 @@ stats! {
     lost,
     /// Registrants closed because they broke the protocol.
     malformed,
-    /// Registrants closed because they sent too many messages.
+    /// Registrants closed, or not taken, because too many messages were sent in their session.
     limited_messages,
     /// Addresses ignored because a registrant named too many.
     limited_addresses,

@@ -16,6 +16,7 @@ pub(super) struct Families {
 
 impl Families {
     pub(super) const NONE: Self = Self { v4: false, v6: false };
+    pub(super) const ALL: Self = Self { v4: true, v6: true };
 
     pub(super) fn of(addresses: impl Iterator<Item = SocketAddr>) -> Self {
         addresses.fold(Self::NONE, |so_far, address| {
@@ -26,7 +27,7 @@ impl Families {
 }
 
 /// Whether it is an address of IPv4, one in the clothes of IPv6 included.
-pub(super) fn is_ipv4(address: SocketAddr) -> bool {
+pub(crate) fn is_ipv4(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_ipv4()
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use rtmfp::wire::{Address, Origin};
 use rtmfp::{RecvFlowId, SendFlowId, SessionId};
-use rtmfp_base::{Id, IdKind, Time, TokenBucket};
+use rtmfp_base::{Id, IdKind, Time};
 
+use super::config::ServerConfig;
 use super::takers::Families;
 use crate::wire::Settings;
 
@@ -55,6 +56,8 @@ pub enum LeaveReason {
     Late,
     /// It broke the protocol, or a limit.
     Broken,
+    /// It had not authenticated, and made room for others who may.
+    Displaced,
 }
 
 /// What can be told of a registrant.
@@ -94,7 +97,6 @@ pub(super) struct Target {
     pub(super) pools: Vec<usize>,
     /// It gets clients of these families.
     pub(super) listed: Families,
-    pub(super) messages: TokenBucket,
     /// How many packets had come from it, and when there were fewer.
     pub(super) heard: (u64, Time),
     pub(super) silent: bool,
@@ -111,7 +113,6 @@ pub(super) enum Registered {
 pub(super) struct Trust {
     pub(super) authenticated: bool,
     pub(super) users: BTreeSet<Vec<u8>>,
-    pub(super) attempts: u32,
     /// It is to be refused at the deadline; what it sends is not read.
     pub(super) refused: bool,
     /// When it is refused, or has to have authenticated.
@@ -123,9 +124,12 @@ impl Target {
         self.info.settings.reflexive || !self.info.settings.addresses.is_empty()
     }
 
-    /// The families of its addresses.
+    /// The families of its addresses; all, if it has none.
     pub(super) fn families(&self) -> Families {
-        Families::of(self.addresses().map(|address| address.addr))
+        match self.has_address() {
+            true => Families::of(self.addresses().map(|address| address.addr)),
+            false => Families::ALL,
+        }
     }
 
     /// Where clients find it.
@@ -135,14 +139,17 @@ impl Target {
         reflexive.into_iter().chain(self.info.settings.addresses.iter().copied())
     }
 
-    pub(super) fn state(&self, full_load: u64) -> TargetState {
+    pub(super) fn state(&self, config: &ServerConfig) -> TargetState {
         match self.registered {
             _ if self.trust.refused => TargetState::Refused,
             None => TargetState::New,
             Some(Registered::Draining) => TargetState::Draining,
             Some(Registered::Active) if self.silent => TargetState::Silent,
-            Some(Registered::Active) if self.info.load >= full_load => TargetState::Full,
-            Some(Registered::Active) if !self.has_address() => TargetState::Unreachable,
+            Some(Registered::Active) if self.info.load >= config.full_load => TargetState::Full,
+            // Clients whose hellos are forwarded to it need no address of it: it has theirs.
+            Some(Registered::Active) if !self.has_address() && !config.forward_any_family => {
+                TargetState::Unreachable
+            }
             Some(Registered::Active) => TargetState::Active,
         }
     }

@@ -11,7 +11,8 @@ use rtmfp_netsim::HostId;
 use rtmfp_plain::PlainProfile;
 use rtmfp_redirect::selection::{Policy, SelectionConfig};
 use rtmfp_redirect::{
-    Fixed, HashKey, PoolConfig, Rate, RedirectLimits, RegistrantConfig, ServerConfig, TargetState, Users,
+    Fixed, HashKey, PoolConfig, Rate, RedirectLimits, RegistrantConfig, ServerConfig, ServerLimits,
+    TargetState, Users,
 };
 
 use crate::world::{SECOND, URI, World, at, client_epd, quick, target_name, users};
@@ -42,6 +43,15 @@ fn named_to(world: &mut World, redirector: HostId, uri: &str, from: &str) -> Opt
     world.with_server(redirector, |_, now, endpoint| answers = redirects(endpoint, now, from));
     assert!(answers.len() < 2, "{answers:?}");
     answers.pop()
+}
+
+/// Bytes of the answers to a hello of so many bytes.
+fn answered(world: &mut World, redirector: HostId, len: usize, from: SocketAddr) -> Vec<usize> {
+    world.hello_of(len, redirector, &client_epd(URI), from);
+    let mut batch = Batch::new(1 << 20);
+    world.with_server(redirector, |_, now, endpoint| endpoint.poll_transmit(now, &mut batch));
+    let to_there = batch.datagrams().filter(|(transmit, _)| transmit.to == from);
+    to_there.map(|(_, bytes)| bytes.len()).collect()
 }
 
 fn named(world: &mut World, redirector: HostId) -> Vec<SocketAddr> {
@@ -187,6 +197,89 @@ fn a_target_serves_the_pools_of_the_users_that_it_has_left() {
     assert_eq!(world.server(redirector).pools().collect::<Vec<_>>(), [("", 0), ("live", 1), ("vod", 0)]);
 }
 
+#[test]
+fn an_answer_has_three_times_the_bytes_of_its_hello_at_most_and_an_address_in_any_case() {
+    let mut world = World::new(1);
+    let static_addresses = (100..140).map(at).collect();
+    let redirector = world.redirector(1, ServerConfig { static_addresses, ..turns() }, Users::new());
+    world.target(10, &[1], quick());
+    world.run(SECOND);
+    let mut worst = 0.0_f64;
+    for len in 60..400_usize {
+        let answers = answered(&mut world, redirector, len, ([192, 0, 2, 1], 1000 + len as u16).into());
+        // The rate of the prefix ends it.
+        let Some(answer) = answers.first() else { break };
+        assert!(answers.len() == 1 && *answer <= 3 * len, "{answers:?} for {len} bytes");
+        worst = worst.max(*answer as f64 / len as f64);
+    }
+    println!("a redirector's answers to its hellos, {worst:.2} times their bytes at most");
+    assert!(worst > 2.5, "there is room for more: {worst}");
+    assert!(world.server(redirector).stats().redirects > 200);
+    // One that is shorter than any gets one address or two.
+    let from = "198.51.100.1:9".parse().unwrap();
+    assert_eq!(answered(&mut world, redirector, 1, from).len(), 1);
+}
+
+#[test]
+fn short_hellos_are_answered_at_the_small_rate_and_leave_the_large_one_to_others() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, turns(), Users::new());
+    world.target(10, &[1], quick());
+    world.run(SECOND);
+    let mut count = |len, net| {
+        let hosts = (1..=200).map(|host| SocketAddr::from(([192, 0, net, host], 9)));
+        hosts.map(|from| answered(&mut world, redirector, len, from).len()).sum::<usize>()
+    };
+    let by_net = [1, 2, 3, 4, 5, 6, 7].map(|net| count(59, net));
+    assert_eq!(by_net, [20, 20, 20, 20, 20, 0, 0]);
+    assert_eq!([count(60, 1), count(60, 7)], [200, 200]);
+}
+
+#[test]
+fn a_target_of_which_no_address_has_room_is_neither_named_nor_told_of_the_client() {
+    let mut world = World::new(1);
+    let static_addresses = vec![at(100), at(101)];
+    let redirects = RedirectLimits { bytes: 14 + 7, ..RedirectLimits::default() };
+    let limits = ServerLimits { redirects, ..ServerLimits::default() };
+    let config = ServerConfig { static_addresses, limits, targets: Some(3), ..turns() };
+    let redirector = world.redirector(1, config, Users::new());
+    (10..13).for_each(|last| _ = world.target(last, &[1], quick()));
+    world.run(SECOND);
+    let mut answers = named(&mut world, redirector);
+    assert_eq!(answers.len(), 3, "{answers:?}");
+    answers.retain(|address| ![at(100), at(101)].contains(address));
+    let figures: Vec<_> = world
+        .targets(redirector)
+        .into_iter()
+        .map(|(_, info)| (answers.contains(&info.address) as u64, info.redirects, info.forwards))
+        .collect();
+    assert!(figures.iter().all(|&(named, redirects, forwards)| redirects == named && forwards == named));
+    assert_eq!(world.server(redirector).stats().forwards, answers.len() as u64, "{figures:?}");
+}
+
+#[test]
+fn a_target_without_addresses_hears_of_clients_of_both_families_where_families_do_not_matter() {
+    let mut world = World::new(1);
+    let config = ServerConfig { forward_any_family: true, ..turns() };
+    let redirector = world.redirector(1, config, Users::new());
+    let target = world.target(10, &[1], quick());
+    world.with(target, |registrant, now, endpoint| {
+        registrant.set_advertise_reflexive(now, endpoint, false);
+    });
+    world.run(SECOND);
+    assert_eq!(world.target_states(redirector), [TargetState::Active]);
+    for (number, from) in (1..).zip(["192.0.2.1:9", "[2001:db8::1]:9"]) {
+        assert_eq!(named_to(&mut world, redirector, URI, from), None, "there is no address to tell");
+        let info = world.targets(redirector).remove(0).1;
+        assert_eq!((info.redirects, info.forwards), (0, number));
+    }
+    assert_eq!(world.server(redirector).stats().unanswered_hellos, 0);
+    // It answers the client itself.
+    let client = world.client(&[1]);
+    world.run(SECOND);
+    assert_eq!(world.landed(client), Some(at(10)));
+}
+
 // ---- without targets ----
 
 struct Alone {
@@ -205,13 +298,19 @@ impl Alone {
     }
 
     fn answers(&mut self, tag: &[u8]) -> Vec<Vec<SocketAddr>> {
-        let (now, from) = (Time::from_secs(1), "192.0.2.1:9".parse().unwrap());
+        self.answers_to(tag, 1000, "192.0.2.1:9")
+    }
+
+    /// The answers to a hello of so many bytes.
+    fn answers_to(&mut self, tag: &[u8], len: usize, from: &str) -> Vec<Vec<SocketAddr>> {
+        let (now, from) = (Time::from_secs(1), from.parse().unwrap());
         let via = Some(InterfaceId(0).into());
         let hello = Event::UnmatchedIHello {
             epd: client_epd(URI).into(),
             tag: Bytes::copy_from_slice(tag),
             from,
             via,
+            len,
         };
         assert!(self.fixed.on_event(now, &mut self.endpoint, &hello));
         redirects(&mut self.endpoint, now, from)
@@ -252,6 +351,24 @@ fn fixed_addresses_are_told_at_the_rate_that_is_allowed() {
     let answers: Vec<usize> = (0..5).map(|_| alone.answers(b"tag").len()).collect();
     assert_eq!(answers, [1, 1, 0, 0, 0]);
     assert_eq!((alone.fixed.redirects(), alone.fixed.limited()), (2, 3));
+}
+
+#[test]
+fn fixed_addresses_keep_to_the_length_of_the_hello_and_to_its_family_if_they_are_to() {
+    let six: SocketAddr = "[2001:db8::9]:1".parse().unwrap();
+    let all: Vec<SocketAddr> = (100..140).map(at).chain([six]).collect();
+    let mut alone = Alone::new(&all, false, RedirectLimits::default());
+    let count = |answers: Vec<Vec<SocketAddr>>| answers.concat().len();
+    assert_eq!(count(alone.answers_to(b"tag", 1000, "192.0.2.1:9")), 41);
+    let few = count(alone.answers_to(b"tag", 60, "192.0.2.1:9"));
+    assert!((15..25).contains(&few), "{few}");
+    assert!((1..=2).contains(&count(alone.answers_to(b"tag", 1, "192.0.2.1:9"))));
+    alone.fixed.set_same_family(true);
+    assert_eq!(count(alone.answers_to(b"tag", 1000, "192.0.2.1:9")), 40);
+    assert_eq!(alone.answers_to(b"tag", 1000, "[2001:db8::1]:9"), [[six]]);
+    assert_eq!(alone.fixed.limited(), 0);
+    let short: usize = (0..50).map(|_| alone.answers_to(b"tag", 59, "192.0.2.7:9").len()).sum();
+    assert_eq!((short, alone.fixed.limited()), (19, 31), "of one prefix");
 }
 
 /// A Redirect without addresses would send clients to where they have just come from.

@@ -88,16 +88,86 @@ fn those_who_have_not_authenticated_leave_room_for_those_who_have() {
     let config = limited(|limits| limits.unauthenticated = 2);
     let mut world = World::new(1);
     let redirector = world.redirector(1, config, users(&[("a", "b")]));
-    for last in 10..16 {
-        world.target(last, &[1], RegistrantConfig { users: users(&[("a", "wrong")]), ..quick() });
-    }
-    world.run(SECOND);
-    assert_eq!(world.server(redirector).target_count(), 2);
+    let wrong = [10, 11, 12, 13, 14, 15].map(|last| {
+        world.run(SECOND / 10);
+        world.target(last, &[1], RegistrantConfig { users: users(&[("a", "wrong")]), ..quick() })
+    });
+    world.run(SECOND / 10);
+    assert_eq!(world.server(redirector).target_count(), 2, "the oldest make room");
     assert_eq!(world.server(redirector).stats().limited_unauthenticated, 4);
-    world.run(Duration::from_millis(2500));
     world.target(20, &[1], RegistrantConfig { users: users(&[("a", "b")]), ..quick() });
     world.run(SECOND);
     assert!(world.target_states(redirector).contains(&TargetState::Active));
+    let told =
+        |&target: &HostId| world.app(target).states().contains(&rtmfp_redirect::RegistrantState::BadAuth);
+    assert_eq!(
+        wrong.iter().filter(|target| told(target)).count(),
+        5,
+        "who makes room is told what was wrong"
+    );
+}
+
+#[test]
+fn two_hosts_can_not_keep_the_others_of_the_world_out() {
+    let mut world = World::new(1);
+    let config = limited(|limits| limits.unauthenticated = 16);
+    let redirector = world.redirector(1, config, users(&[("a", "b")]));
+    for net in [7, 8] {
+        for host in 1..=10 {
+            world.target_at(([10, 0, net, host], 1935).into(), net * 10 + host, &[1], quick());
+        }
+    }
+    world.run(SECOND);
+    let stats = world.server(redirector).stats();
+    assert_eq!((stats.limited_unauthenticated_per_prefix, stats.limited_unauthenticated), (4, 0));
+    assert_eq!(world.server(redirector).target_count(), 16, "each network has its share");
+    world.target(10, &[1], RegistrantConfig { users: users(&[("a", "b")]), ..quick() });
+    world.run(SECOND / 2);
+    assert_eq!(world.server(redirector).stats().limited_unauthenticated, 1);
+    let states = world.target_states(redirector);
+    assert_eq!(states.iter().filter(|&&state| state == TargetState::Active).count(), 1, "{states:?}");
+}
+
+#[test]
+fn a_network_s_share_of_those_who_have_not_authenticated_can_be_set() {
+    let mut world = World::new(1);
+    let config = limited(|limits| limits.unauthenticated_per_prefix = Some(3));
+    let redirector = world.redirector(1, config, users(&[("a", "b")]));
+    (10..15).for_each(|last| _ = world.target(last, &[1], quick()));
+    world.run(SECOND);
+    assert_eq!(world.server(redirector).target_count(), 3);
+    assert_eq!(world.server(redirector).stats().limited_unauthenticated_per_prefix, 2);
+}
+
+#[test]
+fn a_flow_that_begins_anew_does_not_begin_the_limits_of_its_session_anew() {
+    let mut config = limited(|limits| {
+        limits.attempts = 6;
+        limits.wrong_attempts = Rate::new(1000, 1000);
+        limits.messages = Rate::new(40, 1);
+    });
+    config.bad_auth_delay = Duration::ZERO;
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, config, users(&[("a", "b")]));
+    let target = world.target(10, &[1], RegistrantConfig { users: users(&[("a", "b")]), ..quick() });
+    world.run(SECOND);
+    // Each flow tries two names that are unknown, and is closed because it goes on without having authenticated.
+    for _ in 0..4 {
+        let attempt = |user: &[u8]| [&[0x1d][..], &[0; 32], user].concat();
+        send(&mut world, target, vec![attempt(b"x"), attempt(b"y"), vec![0]]);
+        world.run(Duration::from_millis(100));
+    }
+    let stats = world.server(redirector).stats();
+    assert_eq!((stats.clients, stats.limited_clients), (5, 0));
+    assert!(stats.limited_attempts > 0, "{stats:?}");
+    // What they say counts together, too, and so do their beginnings.
+    assert_eq!(stats.limited_messages, 0);
+    for _ in 0..8 {
+        send(&mut world, target, vec![vec![0x77], vec![0x77], vec![0]]);
+        world.run(Duration::from_millis(100));
+    }
+    let stats = world.server(redirector).stats();
+    assert!(stats.limited_messages > 0, "{stats:?}");
 }
 
 #[test]
@@ -138,6 +208,7 @@ fn a_registrant_that_sends_too_many_messages_or_malformed_ones_is_closed() {
     send(&mut world, target, (0..20).map(|load| Command::LoadFactor(load).encode()).collect());
     world.run(SECOND);
     assert_eq!(world.server(redirector).stats().limited_messages, 1);
+    world.run(5 * SECOND);
     send(&mut world, target, vec![vec![0x05, 0x05, 0x0a]]);
     world.run(SECOND);
     assert_eq!(world.server(redirector).stats().malformed, 1);

@@ -1,15 +1,14 @@
-//! Registering, authenticating, leaving and coming again.
+//! Registering and leaving, and who takes whose place.
 
 use std::time::Duration;
 
-use rtmfp_base::Counters;
 use rtmfp_netsim::for_each_seed;
-use rtmfp_redirect::wire::{METADATA, Settings};
+use rtmfp_redirect::wire::Settings;
 use rtmfp_redirect::{
     RegistrantConfig, RegistrantEvent, RegistrantState, ServerConfig, ServerEvent, TargetState, Users,
 };
 
-use crate::world::{SECOND, World, at, quick, users};
+use crate::world::{SECOND, World, at, quick};
 
 #[test]
 fn a_target_registers_is_told_where_it_is_seen_and_leaves_in_order() {
@@ -57,137 +56,6 @@ fn a_target_registers_is_told_where_it_is_seen_and_leaves_in_order() {
         assert_eq!(world.server(redirector).target_count(), 0);
         assert_eq!(world.server(redirector).stats().left, 1);
         assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Closed));
-    });
-}
-
-#[test]
-fn those_who_know_a_password_are_taken_and_others_are_told_after_a_delay() {
-    for_each_seed(3, |seed| {
-        let mut world = World::new(seed);
-        let redirector =
-            world.redirector(1, ServerConfig::default(), users(&[("relay", "right"), ("other", "x")]));
-        let as_user = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
-        let good = world.target(10, &[1], as_user(&[("relay", "right")]));
-        // Names that are unknown are ignored.
-        let several = world.target(11, &[1], as_user(&[("aaa", "?"), ("other", "x"), ("zzz", "?")]));
-        let wrong = world.target(12, &[1], as_user(&[("relay", "wrong")]));
-        let unknown = world.target(13, &[1], as_user(&[("nobody", "right")]));
-        let none = world.target(14, &[1], as_user(&[]));
-        world.run(Duration::from_millis(1500));
-        for target in [good, several] {
-            assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Registered));
-        }
-        use TargetState::{Active, Refused};
-        assert_eq!(world.target_states(redirector), [Active, Active, Refused, Refused, Refused]);
-        world.run(SECOND);
-        assert_eq!(world.target_states(redirector), [Active, Active]);
-        for target in [wrong, unknown, none] {
-            use RegistrantState::{BadAuth, Connected, Connecting};
-            assert_eq!(world.app(target).states(), [Connecting, Connected, BadAuth]);
-        }
-        world.run(5 * SECOND);
-        assert_eq!(world.app(wrong).states().len(), 6, "it tries again, and is refused again");
-        assert!(
-            world.server(redirector).stats().good_auth == 2 && world.server(redirector).stats().bad_auth >= 6
-        );
-    });
-}
-
-#[test]
-fn who_says_nothing_without_having_authenticated_is_closed_in_time() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), users(&[("relay", "right")]));
-    let config = RegistrantConfig { users: users(&[]), ..quick() };
-    let silent = world.target(10, &[1], config);
-    // It opens the flow and says nothing of its own accord.
-    world.network.run_for(Duration::from_millis(200));
-    world.with(silent, |registrant, now, endpoint| {
-        registrant.close(now, endpoint);
-        let session = endpoint.open_sessions()[0];
-        let metadata = bytes::Bytes::from_static(METADATA);
-        let spec = rtmfp::FlowSpec { metadata, priority: rtmfp::Priority::Routine };
-        let flow = endpoint.session(session).unwrap().open_flow(now, spec, rtmfp_base::Tag(5)).unwrap();
-        let nothing = rtmfp_base::Message::from(vec![0x77]);
-        endpoint.send_flow(flow).unwrap().write(now, nothing, &Default::default()).unwrap();
-    });
-    world.run(5 * SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::New]);
-    world.run(6 * SECOND);
-    assert_eq!(world.server(redirector).target_count(), 0);
-    assert_eq!(world.server(redirector).stats().late_clients, 1);
-}
-
-#[test]
-fn registrations_return_when_the_redirector_restarts() {
-    for_each_seed(5, |seed| {
-        let mut world = World::new(seed);
-        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
-        let targets: Vec<_> = (10..14).map(|last| world.target(last, &[1], quick())).collect();
-        world.run(SECOND);
-        assert_eq!(world.server(redirector).target_count(), 4);
-        let client = world.client(&[1]);
-        world.run(SECOND);
-        let landed = world.landed(client).expect("a target");
-        world.network.vanish(redirector);
-        // Found out within keep-alive and retransmit limit.
-        world.run(25 * SECOND);
-        for &target in &targets {
-            use RegistrantState::{Connecting, Disconnected, Registered};
-            let states = world.app(target).states();
-            assert_eq!(states[2..5], [Registered, Disconnected, Connecting], "{states:?}");
-        }
-        world.restart_redirector(redirector, 1, ServerConfig::default());
-        world.run(6 * SECOND);
-        assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
-        let client_app = world.network.peek::<rtmfp::driver::Node<crate::world::ClientApp>>(client);
-        assert!(!client_app.application.lost, "the session with {landed} goes on");
-    });
-}
-
-#[test]
-fn a_redirector_that_is_restarted_has_its_targets_again_long_before_the_usual_reconnect_time() {
-    for_each_seed(5, |seed| {
-        let mut world = World::new(seed);
-        let redirector = world.redirector(1, ServerConfig::default(), Users::new());
-        let target = world.target(10, &[1], RegistrantConfig::default());
-        world.run(60 * SECOND);
-        // The first attempt finds nobody.
-        world.with_server(redirector, |_, now, endpoint| endpoint.shutdown(now, rtmfp::Shutdown::Orderly));
-        world.run(Duration::from_millis(200));
-        world.network.vanish(redirector);
-        world.run(2 * SECOND);
-        world.restart_redirector(redirector, 1, ServerConfig::default());
-        world.run(4 * SECOND);
-        assert_eq!(
-            world.target_states(redirector),
-            [TargetState::Active],
-            "{:?}",
-            world.app(target).states()
-        );
-    });
-}
-
-#[test]
-fn a_redirector_that_never_answers_is_told_as_disconnected_and_tried_at_growing_intervals() {
-    for_each_seed(5, |seed| {
-        let mut world = World::new(seed);
-        let target = world.target(10, &[1], RegistrantConfig::default());
-        let mut attempts = Vec::new();
-        for second in 0..130 {
-            let states = world.app(target).states();
-            let failed = states.iter().filter(|&&state| state == RegistrantState::Disconnected).count();
-            if failed > attempts.len() {
-                attempts.push(second);
-            }
-            world.run(SECOND);
-        }
-        // From 0 on: after 5 s, 10 s, 20 s, and then 30 s.
-        let expected = [5, 15, 35, 65, 95, 125];
-        assert_eq!(attempts.len(), expected.len(), "{attempts:?}");
-        assert!(
-            attempts.iter().zip(expected).all(|(&at, then)| (then..=then + 1).contains(&at)),
-            "{attempts:?}"
-        );
     });
 }
 
@@ -282,24 +150,6 @@ fn a_target_that_was_killed_and_starts_again_takes_the_place_of_its_older_self()
 }
 
 #[test]
-fn what_was_changed_while_a_redirector_was_away_is_told_when_it_is_back() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
-    let target = world.target(10, &[1], quick());
-    world.run(SECOND);
-    world.network.vanish(redirector);
-    world.run(25 * SECOND);
-    world.with(target, |registrant, now, endpoint| {
-        registrant.set_load(now, endpoint, 5);
-        registrant.set_additional_addresses(now, endpoint, &[at(50), at(51)]);
-    });
-    world.restart_redirector(redirector, 1, ServerConfig::default());
-    world.run(6 * SECOND);
-    let info = world.targets(redirector).remove(0).1;
-    assert_eq!((info.load, info.settings.addresses.len()), (5, 2));
-}
-
-#[test]
 fn loads_are_told_at_their_interval_and_the_last_one_counts() {
     let mut world = World::new(1);
     let redirector = world.redirector(1, ServerConfig::default(), Users::new());
@@ -329,34 +179,6 @@ fn while_it_is_paused_a_target_is_not_registered_and_afterwards_it_is() {
     world.with(target, |registrant, now, endpoint| registrant.set_paused(now, endpoint, false));
     world.run(SECOND);
     assert_eq!(world.target_states(redirector), [TargetState::Active]);
-}
-
-#[test]
-fn users_that_go_take_their_targets_with_them_and_others_stay() {
-    let mut world = World::new(1);
-    let redirector =
-        world.redirector(1, ServerConfig::default(), users(&[("a", "1"), ("b", "2"), ("c", "3")]));
-    let of = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
-    let _stays = world.target(10, &[1], of(&[("a", "1")]));
-    let changed = world.target(11, &[1], of(&[("b", "2")]));
-    let gone = world.target(12, &[1], of(&[("c", "3")]));
-    let _both = world.target(13, &[1], of(&[("a", "1"), ("c", "3")]));
-    world.run(SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
-    world.with_server(redirector, |server, now, endpoint| {
-        server.set_users(now, endpoint, users(&[("a", "1"), ("b", "new")]));
-    });
-    world.run(SECOND);
-    let left: Vec<_> = world.targets(redirector).iter().map(|(_, info)| info.address).collect();
-    assert_eq!(left, [at(10), at(13)]);
-    for target in [changed, gone] {
-        assert_eq!(world.app(target).states().last(), Some(&RegistrantState::BadAuth));
-    }
-    // Without any users everybody is welcome again.
-    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
-    world.run(6 * SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
-    assert!(world.server(redirector).stats().to_list().contains(&("bad_auth", 2)));
 }
 
 #[test]
@@ -405,94 +227,6 @@ fn who_is_replaced_loses_his_session_but_not_one_that_is_his_successor_s_too() {
 }
 
 #[test]
-fn when_there_are_no_users_any_more_those_who_have_not_authenticated_yet_may_stay() {
-    let config = || {
-        let limits = rtmfp_redirect::ServerLimits { unauthenticated: 1, ..Default::default() };
-        ServerConfig { limits, ..ServerConfig::default() }
-    };
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, config(), users(&[("relay", "right")]));
-    // It waits with its authentication.
-    let waiting = world.target(10, &[1], quick());
-    world.network.run_for(Duration::from_millis(200));
-    world.with(waiting, |registrant, now, endpoint| registrant.close(now, endpoint));
-    world.run(3 * SECOND);
-    crate::hygiene::send(&mut world, waiting, vec![vec![0x77]]);
-    world.run(SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::New]);
-    let refused = world.target(11, &[1], RegistrantConfig { users: users(&[("relay", "no")]), ..quick() });
-    world.run(SECOND);
-    assert_eq!(world.server(redirector).stats().limited_unauthenticated, 1, "the one that waits counts");
-    world.with(refused, |registrant, now, endpoint| registrant.close(now, endpoint));
-    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
-    world.run(20 * SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::New], "nothing is late any more");
-    // It counts among the others now, and may say what it likes.
-    world.with_server(redirector, |server, now, endpoint| {
-        server.set_users(now, endpoint, users(&[("relay", "right")]));
-    });
-    world.run(SECOND);
-    assert_eq!(world.server(redirector).target_count(), 0);
-    let good = world.target(12, &[1], RegistrantConfig { users: users(&[("relay", "right")]), ..quick() });
-    world.run(SECOND);
-    assert_eq!(world.app(good).states().last(), Some(&RegistrantState::Registered));
-}
-
-#[test]
-fn who_was_refused_stays_refused_when_there_are_no_users_any_more() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), users(&[("relay", "right")]));
-    let wrong = world.target(10, &[1], RegistrantConfig { users: users(&[("relay", "no")]), ..quick() });
-    world.run(SECOND);
-    world.with_server(redirector, |server, now, endpoint| server.set_users(now, endpoint, Users::new()));
-    assert_eq!(world.target_states(redirector), [TargetState::Refused]);
-    world.run(2 * SECOND);
-    assert_eq!(world.app(wrong).states().last(), Some(&RegistrantState::BadAuth));
-}
-
-#[test]
-fn one_that_makes_too_many_attempts_gets_no_clients_though_one_of_them_was_good() {
-    let limits = rtmfp_redirect::ServerLimits { attempts: 2, ..Default::default() };
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig { limits, ..Default::default() }, users(&[("a", "1")]));
-    let of = |list: &[(&str, &str)]| RegistrantConfig { users: users(list), ..quick() };
-    world.target(10, &[1], of(&[("a", "1"), ("b", "2")]));
-    world.target(11, &[1], of(&[("a", "1"), ("b", "2"), ("c", "3")]));
-    world.run(SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::Active, TargetState::Refused]);
-    assert_eq!(world.server(redirector).stats().bad_auth, 1);
-    let told = |world: &World| {
-        let node = world.network.peek::<rtmfp::driver::Node<crate::world::RedirectorApp>>(redirector);
-        let refusals = node
-            .application
-            .events
-            .iter()
-            .filter(|event| matches!(event, ServerEvent::State { state: TargetState::Refused, .. }));
-        refusals.count()
-    };
-    assert_eq!(told(&world), 1, "it is told to the owner, too");
-}
-
-#[test]
-fn what_somebody_who_is_refused_still_sends_is_not_read() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), users(&[("a", "1")]));
-    let wrong = world.target(10, &[1], RegistrantConfig { users: users(&[("a", "wrong")]), ..quick() });
-    world.run(SECOND);
-    let bad = world.server(redirector).stats().bad_auth;
-    let id = world.app(wrong).registrant.redirectors().next().unwrap().0;
-    for _ in 0..200 {
-        world.with(wrong, |registrant, now, endpoint| {
-            let _ = registrant.send_user_data(now, endpoint, id, &[7; 400]);
-        });
-    }
-    world.run(Duration::from_millis(500));
-    let stats = world.server(redirector).stats();
-    assert_eq!((stats.limited_messages, stats.bad_auth), (0, bad));
-    assert_eq!(world.target_states(redirector), [TargetState::Refused]);
-}
-
-#[test]
 fn while_it_drains_or_is_paused_changes_of_its_settings_do_not_register_a_target() {
     for paused in [false, true] {
         let mut world = World::new(1);
@@ -520,19 +254,6 @@ fn while_it_drains_or_is_paused_changes_of_its_settings_do_not_register_a_target
 }
 
 #[test]
-fn attempts_to_find_a_redirector_are_not_closer_than_the_least_period() {
-    let mut world = World::new(1);
-    let eager = RegistrantConfig { reconnect: Duration::ZERO, ..RegistrantConfig::default() };
-    let target = world.target(10, &[1], eager);
-    world.run(SECOND);
-    world.redirector(1, ServerConfig::default(), users(&[("a", "1")]));
-    world.run(60 * SECOND);
-    let states = world.app(target).states();
-    let refusals = states.iter().filter(|&&state| state == RegistrantState::BadAuth).count();
-    assert!((9..=12).contains(&refusals), "{states:?}");
-}
-
-#[test]
 fn a_registrant_that_was_closed_stays_so() {
     let mut world = World::new(1);
     let redirector = world.redirector(1, ServerConfig::default(), Users::new());
@@ -553,67 +274,6 @@ fn a_registrant_that_was_closed_stays_so() {
 }
 
 #[test]
-fn nothing_can_be_sent_to_a_redirector_that_is_not_there_yet() {
-    let mut world = World::new(1);
-    let target = world.target(10, &[1], quick());
-    world.run(SECOND);
-    let id = world.app(target).registrant.redirectors().next().unwrap().0;
-    world.with(target, |registrant, now, endpoint| {
-        let sent = registrant.send_user_data(now, endpoint, id, b"early");
-        assert_eq!(sent, Err(rtmfp_redirect::UserDataError::NotConnected));
-        registrant.set_active(now, endpoint, false);
-    });
-    // What it was told meanwhile comes once.
-    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
-    world.run(12 * SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::Draining]);
-    let stats = world.server(redirector).stats();
-    assert_eq!((stats.clients, stats.drained), (1, 1));
-    let states = world.app(target).states();
-    assert!(
-        !states.contains(&RegistrantState::Duplicate),
-        "of the attempts that failed nothing is left: {states:?}"
-    );
-}
-
-#[test]
-fn a_registrant_that_can_not_tell_its_changes_begins_anew() {
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
-    let target = world.target(10, &[1], quick());
-    world.run(SECOND);
-    world.network.partition(redirector, target);
-    let mut port = 0;
-    while world.app(target).states().last() == Some(&RegistrantState::Registered) {
-        port += 1;
-        let many = [(crate::world::ip(50), port).into(); 5000];
-        world.with(target, |registrant, now, endpoint| {
-            registrant.set_additional_addresses(now, endpoint, &many);
-        });
-    }
-    assert_eq!(world.app(target).states().last(), Some(&RegistrantState::Disconnected));
-    world.with(target, |registrant, now, endpoint| {
-        registrant.set_additional_addresses(now, endpoint, &[at(50)]);
-    });
-    world.network.heal(redirector, target);
-    world.run(20 * SECOND);
-    assert_eq!(world.target_states(redirector), [TargetState::Active]);
-    assert_eq!(world.targets(redirector)[0].1.settings.addresses[0].addr, at(50));
-}
-
-#[test]
-fn those_who_have_authenticated_do_not_count_among_those_who_have_not() {
-    let limits = rtmfp_redirect::ServerLimits { unauthenticated: 1, ..Default::default() };
-    let mut world = World::new(1);
-    let redirector = world.redirector(1, ServerConfig { limits, ..Default::default() }, users(&[("a", "1")]));
-    for last in 10..14 {
-        world.target(last, &[1], RegistrantConfig { users: users(&[("a", "1")]), ..quick() });
-        world.run(SECOND);
-    }
-    assert_eq!(world.target_states(redirector), [TargetState::Active; 4]);
-}
-
-#[test]
 fn idle_targets_are_not_taken_for_silent_and_one_that_left_is_in_no_pool() {
     let mut world = World::new(1);
     let redirector = world.redirector(1, ServerConfig::default(), Users::new());
@@ -631,4 +291,27 @@ fn idle_targets_are_not_taken_for_silent_and_one_that_left_is_in_no_pool() {
     assert_eq!(world.server(redirector).pools().collect::<Vec<_>>(), [("", 0)]);
     world.run(10 * SECOND);
     assert_eq!(world.server(redirector).poll_timeout(), None);
+}
+
+#[test]
+fn a_target_that_has_moved_leaves_its_place_to_others_and_is_known_at_its_new_one() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, ServerConfig::default(), Users::new());
+    let moving = world.moving_target(10, &[1], quick());
+    world.run(SECOND);
+    world.network.move_host(moving, None, &[crate::world::ip(99)]);
+    world.run(15 * SECOND);
+    // Somebody else where it was.
+    world.target_as((10, crate::world::URI, 20), &[1], quick());
+    world.run(SECOND);
+    let there = |world: &World| -> Vec<_> {
+        world.targets(redirector).iter().map(|(_, info)| info.address).collect()
+    };
+    assert_eq!(there(&world), [at(10), at(99)]);
+    assert_eq!(world.server(redirector).stats().replaced, 0);
+    // Where it is, somebody else takes its place.
+    world.restart_target(moving, (99, crate::world::URI, 21), &[1]);
+    world.run(SECOND);
+    assert_eq!(there(&world), [at(10), at(99)]);
+    assert_eq!(world.server(redirector).stats().replaced, 1);
 }

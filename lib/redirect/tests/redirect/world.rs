@@ -260,6 +260,18 @@ impl World {
         self.network.add_host(&format!("target {}", who.0), &[ip(who.0)], Box::new(node))
     }
 
+    /// A target at any address.
+    pub(crate) fn target_at(
+        &mut self,
+        address: SocketAddr,
+        number: u8,
+        redirectors: &[u8],
+        config: RegistrantConfig,
+    ) -> HostId {
+        let node = self.target_node((number, URI, number), &[address], redirectors, config);
+        self.network.add_host(&format!("target {address}"), &[address.ip()], Box::new(node))
+    }
+
     /// Kills a target and starts it anew, as somebody else perhaps.
     pub(crate) fn restart_target(&mut self, host: HostId, who: (u8, &str, u8), redirectors: &[u8]) {
         self.seed += 1000;
@@ -339,11 +351,17 @@ impl World {
 
     /// A hello for a redirector, as if it had come from somewhere.
     pub(crate) fn hello(&mut self, host: HostId, epd: &[u8], from: SocketAddr) {
+        self.hello_of(1000, host, epd, from);
+    }
+
+    /// The same, in a datagram of so many bytes.
+    pub(crate) fn hello_of(&mut self, len: usize, host: HostId, epd: &[u8], from: SocketAddr) {
         let event = Event::UnmatchedIHello {
             epd: Bytes::copy_from_slice(epd),
             tag: Bytes::from_static(b"tag of 16 bytes!"),
             from,
             via: Some(InterfaceId(0).into()),
+            len,
         };
         self.with_server(host, |server, now, endpoint| {
             server.on_event(now, endpoint, &event);

@@ -17,7 +17,7 @@ pub(super) const STARTUP_OVERHEAD: usize = 8;
 /// Old secrets are good for one more period, longer than a cookie lives.
 const ROTATION: Duration = Duration::from_secs(120);
 /// An answer may be so many times as long as the hello before the hello counts as a short one.
-const AMPLIFICATION: usize = 3;
+pub(super) const AMPLIFICATION: usize = 3;
 
 #[derive(Debug)]
 pub(crate) struct Hellos {

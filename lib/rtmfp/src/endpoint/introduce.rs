@@ -8,7 +8,7 @@ use rtmfp_base::{InterfaceId, Limiter, RecvMeta, Time};
 
 use super::Endpoint;
 use super::control::{ControlPacket, Envelope};
-use super::hello::STARTUP_OVERHEAD;
+use super::hello::{AMPLIFICATION, STARTUP_OVERHEAD};
 use crate::SessionId;
 use crate::config::{FIHelloMode, HelloLimits, MAX_PACKET, MAX_STARTUP_PACKET};
 use crate::event::{Event, Via};
@@ -83,7 +83,8 @@ impl Endpoint {
     ///
     /// An address that was [observed](Origin::Observed) should say so; one whose origin is unknown goes out as
     /// [reported](Origin::Reported), because old peers take the unknown ones for the far end's departure. The hello's
-    /// address is not proved: with 20 IPv4 addresses the answer has less than three times the bytes of a hello.
+    /// address is not proved: how many addresses an answer may have beside the bytes of the hello says
+    /// [`Self::fair_redirect`].
     ///
     /// # Errors
     /// [`IntroduceError`]; then nothing is sent.
@@ -106,6 +107,19 @@ impl Endpoint {
         let mut chunk = Vec::new();
         Redirect::write_to(tag, &addresses, &mut chunk);
         self.send_startup_via(via, to, chunk)
+    }
+
+    /// Bytes of addresses ([`Address::encoded_len`]) that a Redirect with this tag may have, so that its datagram is at
+    /// most three times as long as that of the hello, of `len` bytes, that it answers.
+    pub fn fair_redirect(&mut self, len: usize, tag: &[u8]) -> usize {
+        let most = AMPLIFICATION * len;
+        let bare = field_len(tag.len()) + crate::wire::HEADER_LEN;
+        let mut room = most.saturating_sub(self.startup_datagram_len(bare));
+        // Some profiles fill blocks.
+        while room > 0 && self.startup_datagram_len(bare + room) > most {
+            room -= 1;
+        }
+        room
     }
 
     /// Sends an IHello that belongs to no session of this endpoint, to see whether and from where it is answered:
@@ -204,6 +218,7 @@ impl Endpoint {
                 tag: Bytes::copy_from_slice(hello.tag),
                 from: meta.from,
                 via: Some(meta.into()),
+                len,
             });
         }
         self.introductions.watching
@@ -262,7 +277,7 @@ impl Endpoint {
         if !self.profile.selects_near(hello.epd) {
             if self.introductions.watching {
                 let [epd, tag] = [hello.epd, hello.tag].map(Bytes::copy_from_slice);
-                self.report(Event::UnmatchedIHello { epd, tag, from: reply, via: None });
+                self.report(Event::UnmatchedIHello { epd, tag, from: reply, via: None, len: 0 });
             }
             return;
         }

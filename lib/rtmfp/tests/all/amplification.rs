@@ -7,9 +7,10 @@ use crate::hand::stranger::Stranger;
 use crate::hand::{A, B, deliver, transmits, v4};
 use bytes::Bytes;
 use rtmfp::crypto::Profile;
-use rtmfp::{Config, Endpoint, FlowSpec, Priority};
+use rtmfp::wire::{Address, Origin};
+use rtmfp::{Config, Endpoint, Event, FlowSpec, Priority};
 use rtmfp_base::{InterfaceId, Tag, Time};
-use rtmfp_flash::{Epd, FlashConfig, FlashProfile, Group, StaticKeys};
+use rtmfp_flash::{Ancillary, Epd, FlashConfig, FlashProfile, Group, StaticKeys};
 
 const START: Time = Time::from_secs(1);
 /// An answer may have so many times the bytes of what it answers.
@@ -88,6 +89,42 @@ fn no_datagram_brings_more_than_three_times_its_length_but_at_the_small_rate() {
         );
         assert!(small > 0 && small < hellos && worst <= MOST as f64);
     }
+}
+
+#[test]
+fn a_redirect_of_fair_length_has_three_times_the_bytes_of_its_hello_at_most_and_room_for_an_address() {
+    let (mut config, _) = servers().into_iter().next().expect("one");
+    config.ancillary = Ancillary::Refused;
+    let mut limits = Config::default();
+    limits.limits.hellos.limit_watched = false;
+    let mut end = Endpoint::new(limits, profile(&config), [1; 32], START);
+    end.add_interface(InterfaceId(0), B);
+    end.set_watch_hellos(true);
+    let mut stranger = stranger(&end);
+    let mut worst = 0.0_f64;
+    for tag in [1, 4, 16, 32] {
+        for uri in 0..400 {
+            let hello = stranger.hello(&Epd::uri(&"u".repeat(uri)).encode(), &[7; 32][..tag]);
+            deliver(&mut end, START, A, &hello);
+            let Some(Event::UnmatchedIHello { tag, from, via, len, .. }) = end.poll_event(START) else {
+                panic!("no event")
+            };
+            let room = end.fair_redirect(len, &tag);
+            // Beside the shortest ones even a Redirect without addresses is long.
+            assert!(len < FULL || room >= 19, "{room} bytes beside {len}");
+            if room == 0 {
+                continue;
+            }
+            let address = Address { origin: Origin::Reported, addr: v4(9) };
+            let addresses = vec![address; (room / address.encoded_len()).min(140)];
+            end.send_redirect(via, from, &tag, &addresses).expect("room");
+            let answer = transmits(&mut end, START).pop().expect("a Redirect").2.len();
+            assert!(answer <= MOST * hello.len(), "{answer} for {} bytes", hello.len());
+            worst = worst.max(answer as f64 / hello.len() as f64);
+        }
+    }
+    println!("Redirects beside 1600 hellos, {worst:.2} times their bytes at most");
+    assert!(worst > 2.5, "there is room for more");
 }
 
 #[test]

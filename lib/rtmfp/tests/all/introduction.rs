@@ -38,7 +38,7 @@ impl Application for Introducer {
         if let Event::FlowOffered { flow, .. } = event {
             return endpoint.accept(now, flow, Tag(0));
         }
-        let Event::UnmatchedIHello { epd, tag, from, via } = event else { return };
+        let Event::UnmatchedIHello { epd, tag, from, via, .. } = event else { return };
         for id in endpoint.open_sessions() {
             let mut session = endpoint.session(id).expect("an open one");
             let info = session.info();
@@ -206,11 +206,12 @@ fn hellos_for_others_are_told_to_whoever_watches_only() {
     assert_eq!(events(&mut end, now), []);
     end.set_watch_hellos(true);
     assert_eq!(deliver(&mut end, now, A, &hello), Disposition::Consumed);
-    let [Event::UnmatchedIHello { epd, tag, from, via }] = &events(&mut end, now)[..] else {
+    let [Event::UnmatchedIHello { epd, tag, from, via, len }] = &events(&mut end, now)[..] else {
         panic!("no event")
     };
     assert_eq!((&epd[..], &tag[..], *from), (&b"somebody"[..], &[7; 16][..], A));
     assert_eq!(*via, Some(Via { interface: InterfaceId(0), src_ip: None }));
+    assert_eq!(*len, hello.len());
     assert!(transmits(&mut end, now).is_empty());
     // Those for itself are answered.
     let hello = forger.hello(b"i");
@@ -430,7 +431,7 @@ fn a_forwarded_hello_for_somebody_else_is_told_without_an_interface() {
         let events = events(&mut end, now);
         assert_eq!(events.len(), told, "{mode:?}");
         assert!(events.iter().all(|event| {
-            matches!(event, Event::UnmatchedIHello { from, via: None, .. } if *from == v4(7))
+            matches!(event, Event::UnmatchedIHello { from, via: None, len: 0, .. } if *from == v4(7))
         }));
         assert!(transmits(&mut end, now).is_empty());
     }

@@ -84,13 +84,20 @@ struct Group {
     phase: Phase,
     error: Option<Error>,
     call: Option<SignalCall>,
-    /// The signal that a report is being gathered for.
-    asked: Option<i32>,
+    /// The signals that a report is being gathered for, each once.
+    asked: Vec<i32>,
 }
 
 impl Default for Group {
     fn default() -> Self {
-        Self { seats: Vec::new(), running: 0, phase: Phase::Running, error: None, call: None, asked: None }
+        Self {
+            seats: Vec::new(),
+            running: 0,
+            phase: Phase::Running,
+            error: None,
+            call: None,
+            asked: Vec::new(),
+        }
     }
 }
 
@@ -192,12 +199,15 @@ impl Group {
         }
     }
 
-    /// Asks all for their parts of a report, unless they are being asked already.
+    /// Asks all for their parts of a report, unless they are being asked already; then this is for that signal as well.
     fn gather(&mut self, run_loop: &RunLoop<Self>, signal: i32) {
-        if self.asked.is_some() {
+        let is_asking = !self.asked.is_empty();
+        if !self.asked.contains(&signal) {
+            self.asked.push(signal);
+        }
+        if is_asking {
             return;
         }
-        self.asked = Some(signal);
         for (number, seat) in self.seats.iter_mut().enumerate() {
             let group = run_loop.performer();
             seat.owes = !seat.ended
@@ -221,11 +231,11 @@ impl Group {
         if self.seats.iter().any(|seat| seat.owes) {
             return;
         }
-        if let Some(signal) = self.asked.take()
-            && let Some(call) = &mut self.call
-        {
+        let asked = std::mem::take(&mut self.asked);
+        if let Some(call) = self.call.as_mut().filter(|_| !asked.is_empty()) {
             let members = self.seats.iter().map(|seat| (seat.name.clone(), seat.report.clone()));
-            call(signal, &Report::of(members.collect()));
+            let report = Report::of(members.collect());
+            asked.into_iter().for_each(|signal| call(signal, &report));
         }
     }
 }

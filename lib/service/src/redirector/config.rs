@@ -39,6 +39,8 @@ pub enum RedirectorMode {
         addresses: Vec<SocketAddr>,
         /// Each Redirect begins with the next of them.
         rotate: bool,
+        /// Everybody gets those of the family only that he comes by.
+        same_family: bool,
         /// How much is sent in answer to hellos.
         limits: RedirectLimits,
     },
@@ -78,17 +80,9 @@ impl RedirectorConfig {
 }
 
 /// What comes to a redirector are hellos for others, which it limits by itself; so a flood of them takes nothing from
-/// those who want to register. Their hellos may be short.
+/// those who want to register.
 fn hello_limits(limits: &RedirectLimits) -> HelloLimits {
     let pair = |rate: Rate| (rate.burst, rate.per_second);
     let (total, prefix) = (pair(limits.total), pair(limits.prefix));
-    HelloLimits {
-        total,
-        prefix,
-        short_total: total,
-        short_prefix: prefix,
-        prefixes: limits.prefixes,
-        limit_watched: false,
-        ..HelloLimits::default()
-    }
+    HelloLimits { total, prefix, prefixes: limits.prefixes, limit_watched: false, ..HelloLimits::default() }
 }

@@ -57,10 +57,11 @@ impl Redirector {
                 server.start(&mut endpoint);
                 Role::Targets(Box::new(server))
             }
-            RedirectorMode::Fixed { addresses, rotate, limits } => {
+            RedirectorMode::Fixed { addresses, rotate, same_family, limits } => {
                 let (secret, _) = seed.split_at(size_of::<u128>());
                 let secret = secret.iter().fold(0, |number, &byte| number << 8 | u128::from(byte));
-                let fixed = Fixed::new(&addresses, rotate, limits, secret);
+                let mut fixed = Fixed::new(&addresses, rotate, limits, secret);
+                fixed.set_same_family(same_family);
                 fixed.start(&mut endpoint);
                 Role::Fixed(Box::new(fixed))
             }

@@ -27,6 +27,11 @@ impl Admission {
         Some(admitted.number())
     }
 
+    /// How many there are.
+    pub(super) fn clients(&self) -> usize {
+        self.lock().clients
+    }
+
     /// Another number for one that was let in.
     pub(super) fn renumber(&self) -> u32 {
         self.lock().number()

@@ -15,7 +15,7 @@ use rtmfp_redirect::{
 
 use super::load::{INTERVAL, Load};
 use super::shared::Shared;
-use super::{Advertise, Listen, RelayConfig};
+use super::{Advertise, Listen, Protocol, RelayConfig};
 
 /// A redirector that was silent for so long is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(4);
@@ -82,6 +82,8 @@ pub(super) struct Registrations {
     known_change: u64,
     /// The number of this worker, from 0.
     worker: usize,
+    /// Of each listener of RTMFP whether it is one of IPv4.
+    are_ipv4: Vec<bool>,
     all: Vec<Registration>,
     is_draining: bool,
 }
@@ -92,6 +94,8 @@ struct Registration {
     listen: Listen,
     /// Its redirectors, in their order.
     redirectors: Vec<Known>,
+    /// Where else than where redirectors see it.
+    advertised: Vec<SocketAddr>,
     registrant: Registrant,
 }
 
@@ -106,9 +110,11 @@ struct Known {
 impl Registrations {
     pub(super) fn new(config: &RelayConfig) -> Self {
         let worker = config.worker.as_ref().map_or(0, |own| own.worker.number());
+        let listens = config.listen.iter().filter(|listen| listen.protocol == Protocol::Rtmfp);
+        let are_ipv4 = listens.map(|listen| listen.address.is_ipv4()).collect();
         let config = config.registration.clone();
         let known_change = config.credentials.changes();
-        Self { config, known_change, worker, all: Vec::new(), is_draining: false }
+        Self { config, known_change, worker, are_ipv4, all: Vec::new(), is_draining: false }
     }
 
     /// An RTMFP listener is open there: it registers.
@@ -144,14 +150,29 @@ impl Registrations {
             known.push(Known { name: name.clone(), warned: None });
         }
         let Some(own) = shared.endpoints.get(endpoint) else { return };
-        let advertise = &self.config.advertise;
-        let addresses: Vec<SocketAddr> =
-            advertise.iter().filter_map(|address| address.of_worker(self.worker, local.port())).collect();
-        registrant.set_additional_addresses(now, own, &addresses);
+        let advertised = self.advertised(local);
+        registrant.set_additional_addresses(now, own, &advertised);
         registrant.set_advertise_reflexive(now, own, !self.config.hide_reflexive);
         registrant.start(now, own);
-        self.all.push(Registration { endpoint, listen, redirectors: known, registrant });
+        self.all.push(Registration { endpoint, listen, redirectors: known, advertised, registrant });
         self.settle();
+    }
+
+    /// Where clients of a listener are told to find it. An address is for the listeners of its family; one with a port, if
+    /// there are none, for the others: who names a port has seen to it that it leads here.
+    fn advertised(&self, local: SocketAddr) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        for advertise in &self.config.advertise {
+            let is_ipv4 = advertise.ip.is_ipv4();
+            let is_free = advertise.port.is_some() && !self.are_ipv4.contains(&is_ipv4);
+            let address = advertise.of_worker(self.worker, local.port());
+            addresses.extend(
+                address.filter(|address| {
+                    (is_ipv4 == local.is_ipv4() || is_free) && !addresses.contains(address)
+                }),
+            );
+        }
+        addresses
     }
 
     /// Takes an event of an endpoint. Answers whether it was for one of the registrations.
@@ -167,7 +188,9 @@ impl Registrations {
         };
         let Some(own) = shared.endpoints.get(endpoint) else { return false };
         let taken = registration.registrant.on_event(now, own, event);
-        registration.settle();
+        if registration.settle() && !self.config.hide_reflexive {
+            registration.leave_out_reflexive(now, own);
+        }
         taken
     }
 
@@ -221,7 +244,7 @@ impl Registrations {
     }
 
     fn settle(&mut self) {
-        self.all.iter_mut().for_each(Registration::settle);
+        self.all.iter_mut().for_each(|registration| _ = registration.settle());
     }
 
     /// How many registrations stand.
@@ -232,14 +255,16 @@ impl Registrations {
 }
 
 impl Registration {
-    /// Logs what has happened.
-    fn settle(&mut self) {
+    /// Logs what has happened. Answers whether a redirector has said where it sees the listener.
+    fn settle(&mut self) -> bool {
+        let mut is_seen = false;
         while let Some(event) = self.registrant.poll_event() {
             match event {
                 RegistrantEvent::State { redirector, state, address } => {
                     self.log_state(redirector, state, address);
                 }
                 RegistrantEvent::Reflexive { redirector, address } => {
+                    is_seen = true;
                     info!(
                         "{}: redirector {} sees it at {}",
                         self.listen,
@@ -250,6 +275,17 @@ impl Registration {
                 _ => {}
             }
         }
+        is_seen
+    }
+
+    /// Does not name an address at which all redirectors see the listener anyway.
+    fn leave_out_reflexive(&mut self, now: Time, own: &mut rtmfp::Endpoint) {
+        let redirectors = self.registrant.redirectors();
+        let seen = redirectors.filter_map(|(id, ..)| self.registrant.reflexive(id));
+        let seen: Vec<SocketAddr> = seen.map(|address| address.addr).collect();
+        let is_news = |address: &&SocketAddr| seen.iter().any(|seen| seen != *address);
+        let addresses: Vec<SocketAddr> = self.advertised.iter().filter(is_news).copied().collect();
+        self.registrant.set_additional_addresses(now, own, &addresses);
     }
 
     fn name(&self, redirector: RedirectorId) -> &str {

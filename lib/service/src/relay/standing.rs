@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use rtmfp_base::Time;
 
-use super::load::{INTERVAL, Load, Meter};
+use super::load::{Carried, INTERVAL, Load, Meter};
+use super::workers::Figures;
 use super::{Relay, RelayConfig, Worker};
 
 /// A relay's load, and who hears of it.
@@ -22,7 +23,8 @@ impl Standing {
         let worker = config.worker.as_ref().map(|own| own.worker.clone());
         let is_told = worker.is_some() || !config.registration.redirectors.is_empty();
         let at = if is_told { Time::ZERO } else { Time::MAX };
-        let meter = Meter::new(config.load.clone(), config.max_clients);
+        let workers = worker.as_ref().map_or(1, |worker| worker.workers().len());
+        let meter = Meter::new(config.load.clone(), config.max_clients, workers);
         Self { meter, load: Load::default(), worker, at }
     }
 
@@ -63,7 +65,12 @@ impl Relay {
         let gone = &self.shared.counters.near;
         let gone = gone.received_bytes + gone.sent_bytes;
         let carried = self.clients.values().fold(gone, |sum, client| sum.saturating_add(client.carried()));
-        let load = self.standing.meter.measure(now, self.clients.len(), carried);
+        let own = Carried { clients: self.clients.len(), bytes: carried };
+        let all = match &self.standing.worker {
+            Some(worker) => worker.workers().total(),
+            None => Figures { clients: self.admission.clients() as u64, bitrate: 0 },
+        };
+        let load = self.standing.meter.measure(now, own, all);
         self.standing.load = load;
         if let Some(worker) = &self.standing.worker {
             worker.set_load(now, &load);

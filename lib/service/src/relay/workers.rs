@@ -80,6 +80,13 @@ impl Workers {
         self.0.rows.iter().flat_map(|row| &row.ports).all(|port| port.load(Ordering::Acquire) != 0)
     }
 
+    /// What all of them carry together.
+    pub(super) fn total(&self) -> Figures {
+        let bitrate = self.0.rows.iter().map(|row| row.bitrate.load(Ordering::Relaxed));
+        let bitrate = bitrate.fold(0, u64::saturating_add);
+        Figures { clients: self.0.admission.clients() as u64, bitrate }
+    }
+
     /// What each of them carries, `None` for those that take no clients.
     pub(super) fn figures(&self, now: Time) -> Vec<Option<Figures>> {
         self.0.rows.iter().map(|row| row.figures(now)).collect()
@@ -122,6 +129,11 @@ impl Worker {
 
     fn row(&self) -> Option<&Row> {
         self.workers.0.rows.get(self.number)
+    }
+
+    /// All of them.
+    pub(super) fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     pub(super) fn admission(&self) -> Admission {
@@ -191,6 +203,8 @@ mod tests {
         worker.set_load(now, &Load { bitrate: 9000, ..Load::default() });
         let last = now + SILENT_AFTER - Duration::from_micros(1);
         assert_eq!(workers.figures(last), [Some(Figures { clients: 7, bitrate: 9000 })]);
+        worker.admission().enter([192, 0, 2, 1].into(), 1, 1);
+        assert_eq!(workers.total(), Figures { clients: 1, bitrate: 9000 });
         worker.set_port(0, 1935);
         assert_eq!([0, 1, 2].map(|listener| workers.port(0, listener)), [Some(1935), None, None]);
     }

@@ -146,6 +146,23 @@ fn one_that_drains_takes_leave_and_those_it_has_redirected_go_on() {
 }
 
 #[test]
+fn one_that_drains_answers_nobody_any_more_though_its_leave_takes_time() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, one_each());
+    let servers = [10, 11].map(|last| world.server(last, &[at(1)], Users::new()));
+    world.run(SECOND);
+    // It waits for this one to say farewell.
+    world.network.vanish(servers[0]);
+    world.network.drain(redirector);
+    let client = world.client(&[at(1)]);
+    world.run(3 * SECOND);
+    assert_eq!(world.network.finished(redirector), None);
+    assert_eq!(world.look(redirector).server().unwrap().stats().hellos, 0);
+    assert_eq!(world.network.link(redirector, client).passed, 0);
+    assert_eq!(world.app(client).landed, None);
+}
+
+#[test]
 fn an_address_that_can_not_be_bound_ends_it_with_the_reason() {
     let mut world = World::new(1);
     let redirector = world.make_redirector(1, &[at(77)], one_each());

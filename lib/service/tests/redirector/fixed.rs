@@ -7,7 +7,7 @@ use crate::world::{SECOND, World, at, one_each};
 
 fn fixed(addresses: &[u8], rotate: bool) -> RedirectorMode {
     let addresses = addresses.iter().map(|&last| at(last)).collect();
-    RedirectorMode::Fixed { addresses, rotate, limits: RedirectLimits::default() }
+    RedirectorMode::Fixed { addresses, rotate, same_family: false, limits: RedirectLimits::default() }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rtmfp_plain::PlainProfile;
 use rtmfp_redirect::Users;
 use rtmfp_service::Redirector;
 
-use crate::world::{CLIENT_EPD, SECOND, World, at, one_each};
+use crate::world::{CLIENT_EPD, REDIRECTOR_EPD, SECOND, World, at, one_each};
 
 /// The datagram of a hello.
 fn hello(epd: &[u8], tag: &[u8]) -> Vec<u8> {
@@ -97,4 +97,23 @@ fn a_million_forged_hellos_in_ten_seconds_get_few_answers_and_others_are_served_
     );
     // Hellos that are not answered are repeated: while a flood takes the whole rate, that takes some time.
     assert_eq!(served, clients.len());
+}
+
+/// What answers those are RHellos, which are long beside them.
+#[test]
+fn short_hellos_for_the_redirector_itself_are_answered_at_the_small_rate() {
+    let mut world = World::new(1);
+    let redirector = world.redirector(1, one_each());
+    world.run(SECOND);
+    let now = world.network.now();
+    let service = world.network.service::<Redirector>(redirector);
+    let hello = hello(REDIRECTOR_EPD, b"tag");
+    assert!(hello.len() < 60);
+    for host in 0..200 {
+        let from = ([192, 0, 2, host], 9).into();
+        let meta = RecvMeta { interface: InterfaceId(0), from, dst_ip: None, ecn: Ecn::default() };
+        service.handle(now, Input::Datagram { meta, bytes: &mut hello.clone() });
+    }
+    world.run(SECOND);
+    assert_eq!(world.look(redirector).endpoint().stats().sent_datagrams, 20);
 }

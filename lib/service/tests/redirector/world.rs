@@ -35,7 +35,7 @@ fn key(seed: u64, number: u16) -> [u8; 32] {
 /// What clients ask for: a URI that ends in `*`.
 pub(crate) const CLIENT_EPD: &[u8] = b"\x0f\x0artmfp://h/app*";
 /// What selects all redirectors.
-const REDIRECTOR_EPD: &[u8] = b"\x05\0red*";
+pub(crate) const REDIRECTOR_EPD: &[u8] = b"\x05\0red*";
 
 /// The certificate of a server: the URI, a fingerprint, a group.
 fn server_name(number: u8) -> Vec<u8> {

@@ -29,7 +29,10 @@ impl Machine {
             config.seed[31] = number as u8 + 1;
             config.worker =
                 Some(WorkerConfig { worker: table.worker(number), ports: vec![PORTS + number as u16] });
-            Relay::new(config, Box::new(Plain::new(&format!("worker {number}")).trusted()))
+            Relay::new(
+                config,
+                Box::new(Plain::new(&format!("worker {number}")).trusted().numbered(number as u8)),
+            )
         };
         let relays = (0..workers).map(make).collect();
         let profile = Box::new(PlainProfile::new("front"));

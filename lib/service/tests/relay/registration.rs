@@ -1,13 +1,14 @@
 //! Relays that register with redirectors.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rtmfp_netsim::{HostId, LinkConfig, Network};
 use rtmfp_plain::PlainProfile;
 use rtmfp_redirect::{ServerConfig, TargetState, Users};
 use rtmfp_service::{
-    Advertise, Redirector, RedirectorConfig, RedirectorMode, RegistrationConfig, Relay, RelayConfig,
-    WorkerConfig, Workers,
+    Advertise, Listen, Protocol, Redirector, RedirectorConfig, RedirectorMode, RegistrationConfig, Relay,
+    RelayConfig, WorkerConfig, Workers,
 };
 
 use crate::clip::Clip;
@@ -15,9 +16,9 @@ use crate::encoder::{Client, End, TAIL, Task};
 use crate::limits::counter_of;
 use crate::publish::assert_intact;
 use crate::server::Server;
-use crate::world::{Chain, SERVER, add_relay, at, config, ip};
+use crate::world::{Chain, Plain, SERVER, add_relay, at, config, ip};
 
-const REDIRECTOR: u8 = 120;
+pub(crate) const REDIRECTOR: u8 = 120;
 const FAR: u8 = 150;
 const NEAR: u8 = 50;
 
@@ -33,12 +34,33 @@ fn users(password: &str) -> Users {
     [("relay", password)].into_iter().collect()
 }
 
-fn redirector(users: Users) -> Box<Redirector> {
+pub(crate) fn redirector(users: Users) -> Box<Redirector> {
+    redirector_at(vec![at(REDIRECTOR)], users)
+}
+
+fn redirector_at(listen: Vec<SocketAddr>, users: Users) -> Box<Redirector> {
     let server = Box::new(ServerConfig::default());
     let mode = RedirectorMode::Targets { server, users };
     // With the plain profile a certificate is found by its name: that of the discriminator with the host name "red".
     let profile = Box::new(PlainProfile::new(b"\x04\0red"));
-    Box::new(Redirector::new(RedirectorConfig::new(vec![at(REDIRECTOR)], mode, [7; 32]), profile))
+    Box::new(Redirector::new(RedirectorConfig::new(listen, mode, [7; 32]), profile))
+}
+
+/// What has a relay register there.
+pub(crate) fn registration(users: Users, redirector: Vec<SocketAddr>) -> RegistrationConfig {
+    RegistrationConfig {
+        redirectors: vec![("red".to_owned(), redirector)],
+        credentials: users.into(),
+        ..RegistrationConfig::default()
+    }
+}
+
+/// How its targets are, sorted by their names.
+pub(crate) fn target_states(network: &Network, redirector: HostId) -> Vec<TargetState> {
+    let redirector: &Redirector = network.peek(redirector);
+    let mut states: Vec<_> = redirector.server().unwrap().targets().map(|(_, info)| info.state).collect();
+    states.sort_by_key(|state| format!("{state:?}"));
+    states
 }
 
 impl World {
@@ -49,11 +71,7 @@ impl World {
         let host = [ip(REDIRECTOR)];
         let redirector = network.add_host("redirector", &host, redirector(users("right")));
         let mut far = config(1, &format!("rtmfp://{}", at(FAR)), &format!("rtmp://{}", at(SERVER)));
-        far.registration = RegistrationConfig {
-            redirectors: vec![("red".to_owned(), vec![at(REDIRECTOR)])],
-            credentials: users(password).into(),
-            ..RegistrationConfig::default()
-        };
+        far.registration = registration(users(password), vec![at(REDIRECTOR)]);
         change(&mut far);
         let relay = add_relay(&mut network, FAR, far);
         let near = config(1, &format!("rtmp://{}", at(NEAR)), &format!("rtmfp://{}", at(REDIRECTOR)));
@@ -74,8 +92,7 @@ impl World {
     }
 
     fn states(&self) -> Vec<TargetState> {
-        let redirector: &Redirector = self.network.peek(self.redirector);
-        redirector.server().unwrap().targets().map(|(_, info)| info.state).collect()
+        target_states(&self.network, self.redirector)
     }
 
     fn server(&self) -> &Server {
@@ -201,4 +218,88 @@ fn a_relay_is_found_where_it_is_advertised_a_worker_at_its_own_port_and_nowhere_
     let addresses = "192.0.2.1:4000 192.0.2.1:9001".to_owned();
     assert_eq!(advertised(false), (true, addresses.clone()));
     assert_eq!(advertised(true), (false, addresses));
+}
+
+#[test]
+fn all_listeners_of_a_relay_register_and_drain_together() {
+    let mut world = World::new("right", |config| {
+        config.listen.push(rtmfp(SocketAddr::new(ip(FAR), 1940)));
+    });
+    assert_eq!(world.states(), [TargetState::Active; 2]);
+    assert_eq!(counter_of(world.relay(), "registrations"), 2);
+    world.add_client(Task::Publish(Clip::new(150), End::Delete));
+    world.network.run_for(Duration::from_secs(2));
+    world.network.drain(world.relay);
+    world.network.run_for(Duration::from_millis(100));
+    assert_eq!(world.states(), [TargetState::Draining; 2]);
+}
+
+fn rtmfp(address: SocketAddr) -> Listen {
+    Listen { protocol: Protocol::Rtmfp, address, legacy: false }
+}
+
+/// The addresses that a relay with a listener of each family names to a redirector, by the addresses of its targets.
+fn named(change: impl Fn(&mut RelayConfig)) -> Vec<(String, String)> {
+    let [six, six_too]: [SocketAddr; 2] =
+        ["[fd00::120]:1935", "[fd00::150]:1940"].map(|text| text.parse().unwrap());
+    let mut network = Network::new(1);
+    let redirector = redirector_at(vec![at(REDIRECTOR), six], Users::new());
+    let redirector = network.add_host("redirector", &[ip(REDIRECTOR), six.ip()], redirector);
+    let mut far = config(1, &format!("rtmfp://{}", at(FAR)), &format!("rtmp://{}", at(SERVER)));
+    far.listen.push(rtmfp(six_too));
+    far.registration = registration(Users::new(), vec![at(REDIRECTOR), six]);
+    let advertise = |text: &str, port| Advertise { ip: text.parse().unwrap(), port };
+    far.registration.advertise = vec![
+        advertise("192.0.2.1", None),
+        advertise("198.51.100.1", Some(9000)),
+        // That is where it is seen.
+        advertise("10.0.0.150", None),
+        advertise("2001:db8::1", None),
+        advertise("192.0.2.1", None),
+    ];
+    change(&mut far);
+    let relay = Relay::new(far, Box::new(Plain::new("relay")));
+    network.add_host("relay", &[ip(FAR), six_too.ip()], Box::new(relay));
+    network.run_for(Duration::from_secs(3));
+    let redirector: &Redirector = network.peek(redirector);
+    let targets = redirector.server().unwrap().targets();
+    let mut named: Vec<_> = targets
+        .map(|(_, info)| {
+            let addresses = info.settings.addresses.iter().map(|address| address.addr.to_string());
+            (info.address.to_string(), addresses.collect::<Vec<_>>().join(" "))
+        })
+        .collect();
+    named.sort();
+    named
+}
+
+fn strings(expected: [(&str, &str); 2]) -> Vec<(String, String)> {
+    expected.map(|(at, addresses)| (at.to_owned(), addresses.to_owned())).to_vec()
+}
+
+#[test]
+fn a_listener_names_advertised_addresses_of_its_family_and_not_the_one_at_which_it_is_seen_anyway() {
+    let expected =
+        [("10.0.0.150:1935", "192.0.2.1:1935 198.51.100.1:9000"), ("[fd00::150]:1940", "[2001:db8::1]:1940")];
+    assert_eq!(named(|_| {}), strings(expected));
+    let expected =
+        [("10.0.0.150:4000", "192.0.2.1:4000 198.51.100.1:9001"), ("[fd00::150]:4001", "[2001:db8::1]:4001")];
+    let as_worker = |config: &mut RelayConfig| {
+        let worker = Workers::new(2, 2).worker(1);
+        config.worker = Some(WorkerConfig { worker, ports: vec![4000, 4001] });
+    };
+    assert_eq!(named(as_worker), strings(expected));
+    // Where it is not told to go where it is seen, that is one more.
+    let expected = [
+        ("10.0.0.150:1935", "192.0.2.1:1935 198.51.100.1:9000 10.0.0.150:1935"),
+        ("[fd00::150]:1940", "[2001:db8::1]:1940"),
+    ];
+    assert_eq!(named(|config| config.registration.hide_reflexive = true), strings(expected));
+}
+
+#[test]
+fn an_address_with_a_port_that_no_listener_is_of_the_family_of_is_for_the_others() {
+    let named = named(|config| _ = config.listen.remove(0));
+    let addresses = "198.51.100.1:9000 [2001:db8::1]:1940";
+    assert_eq!(named, [("[fd00::150]:1940".to_owned(), addresses.to_owned())]);
 }

@@ -42,7 +42,7 @@ pub(crate) fn add_stranger(chain: &mut Chain, last: u8, metadata: &'static [u8])
     let now = chain.network.now();
     let endpoint = chain.network.service::<Node<Stranger>>(host).endpoint();
     let spec = FlowSpec { metadata: Bytes::from_static(metadata), priority: Priority::Routine };
-    let flow = endpoint.open_flow(now, &listener_name(), spec, Tag(0)).expect("room for a flow");
+    let flow = endpoint.open_flow(now, &listener_name(None), spec, Tag(0)).expect("room for a flow");
     endpoint.send_flow(flow).expect("a flow").add_candidate(now, at(FIRST_RELAY));
     (host, flow)
 }

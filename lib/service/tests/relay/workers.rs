@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rtmfp_netsim::{HostId, LinkConfig, NatConfig, NatId, Network, for_each_seed};
+use rtmfp_redirect::{TargetState, Users};
 use rtmfp_service::{Relay, RelayConfig};
 
 use crate::clip::Clip;
@@ -11,6 +12,7 @@ use crate::encoder::{Client, End, TAIL, Task};
 use crate::limits::counter_of;
 use crate::machine::{Machine, listen};
 use crate::publish::assert_intact;
+use crate::registration::{REDIRECTOR, redirector, registration, target_states};
 use crate::server::Server;
 use crate::world::{Chain, Plain, SERVER, at, config, ip};
 
@@ -151,6 +153,30 @@ fn a_limit_of_clients_holds_for_all_workers_together() {
     }
     world.network.run_for(Duration::from_secs(2));
     assert_eq!(world.taken().iter().sum::<u64>(), 3);
+}
+
+#[test]
+fn workers_that_are_full_together_say_so_to_redirectors_and_nobody_more_is_sent_to_them() {
+    let mut world = World::with(1, 2, |config| {
+        config.max_clients = 2;
+        config.registration = registration(Users::new(), vec![at(REDIRECTOR)]);
+    });
+    let redirector = world.network.add_host("redirector", &[ip(REDIRECTOR)], redirector(Users::new()));
+    world.network.run_for(Duration::from_secs(8));
+    assert_eq!(target_states(&world.network, redirector), [TargetState::Active; 2]);
+    world.add_client(Task::Publish(Clip::new(3000), End::Stay));
+    world.network.run_for(Duration::from_secs(3));
+    let one_has_its_share = [TargetState::Active, TargetState::Full];
+    assert_eq!(target_states(&world.network, redirector), one_has_its_share);
+    world.add_client(Task::Publish(Clip::new(3000), End::Stay));
+    world.network.run_for(Duration::from_secs(3));
+    assert_eq!(target_states(&world.network, redirector), [TargetState::Full; 2]);
+    world.add_client(Task::Idle);
+    world.network.run_for(Duration::from_secs(3));
+    assert_eq!(world.taken(), [1, 1]);
+    let turned_away = |worker| counter_of(worker, "clients_turned_away");
+    assert_eq!(world.machine().workers.iter().map(turned_away).sum::<u64>(), 0);
+    assert!(counter_of(&world.machine().front, "worker_hellos_unanswered") > 0);
 }
 
 #[test]

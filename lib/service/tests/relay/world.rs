@@ -16,16 +16,23 @@ pub(crate) struct Plain {
     name: String,
     count: u32,
     trusted: bool,
+    /// What tells the listeners from those of others with the same name.
+    number: Option<u8>,
 }
 
 impl Plain {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), count: 0, trusted: false }
+        Self { name: name.to_owned(), count: 0, trusted: false, number: None }
     }
 
     /// Their sessions follow far ends to other addresses.
     pub(crate) fn trusted(self) -> Self {
         Self { trusted: true, ..self }
+    }
+
+    /// Their listeners are known by a fingerprint.
+    pub(crate) fn numbered(self, number: u8) -> Self {
+        Self { number: Some(number), ..self }
     }
 
     fn make(&self, name: impl AsRef<[u8]>) -> Box<dyn Profile> {
@@ -35,8 +42,11 @@ impl Plain {
 }
 
 impl Profiles for Plain {
-    fn listener(&mut self, _listen: &Listen) -> Result<Box<dyn Profile>, String> {
-        Ok(self.make(listener_name()))
+    fn listener(&mut self, listen: &Listen) -> Result<Box<dyn Profile>, String> {
+        // Redirectors tell the listeners of a relay apart, of which all but the first have a port of their own.
+        let port = listen.address.port();
+        let number = self.number.or_else(|| (port != 1935).then_some(port as u8));
+        Ok(self.make(listener_name(number)))
     }
 
     fn outgoing(&mut self, _to: &Destination) -> Result<Box<dyn Profile>, String> {
@@ -46,13 +56,18 @@ impl Profiles for Plain {
 }
 
 /// The name of all listeners. The plain profile is found by its name only: it is the Endpoint Discriminator with the
-/// URI (kind 0x0a).
-pub(crate) fn listener_name() -> Vec<u8> {
+/// URI (kind 0x0a), and a fingerprint (kind 0x0f) perhaps.
+pub(crate) fn listener_name(number: Option<u8>) -> Vec<u8> {
     let mut name = [&[TC_URL.len() as u8 + 1, 0x0a], TC_URL.as_bytes()].concat();
     // A discriminator that ends in `*` selects all names that begin so. Redirectors read the name as a certificate, which
     // has to have a group.
     name.pop();
-    name.extend(b"+\x02\x15\x0e");
+    name.push(b'+');
+    if let Some(number) = number {
+        name.extend([33, 0x0f]);
+        name.extend([number; 32]);
+    }
+    name.extend(b"\x02\x15\x0e");
     name
 }
 

@@ -56,6 +56,7 @@ fn hello(epd: &[u8]) {
         tag: Bytes::from_static(b"a tag"),
         from: ([198, 51, 100, 1], 1).into(),
         via: Some(InterfaceId(0).into()),
+        len: epd.len(),
     };
     assert!(server.on_event(Time::ZERO, &mut endpoint, &event));
     let stats = server.stats();

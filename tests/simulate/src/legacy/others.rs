@@ -182,7 +182,7 @@ impl Application for Introducer {
         if let Event::FlowOffered { flow, .. } = event {
             return endpoint.accept(now, flow, Tag(0));
         }
-        let Event::UnmatchedIHello { epd, tag, from, via } = event else { return };
+        let Event::UnmatchedIHello { epd, tag, from, via, .. } = event else { return };
         for id in endpoint.open_sessions() {
             let mut session = endpoint.session(id).expect("an open one");
             let info = session.info();
