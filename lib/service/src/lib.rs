@@ -7,6 +7,8 @@ pub mod redirector;
 pub mod relay;
 pub mod tools;
 
+mod lines;
+
 pub use redirector::{Redirector, RedirectorConfig, RedirectorMode};
 pub use relay::{
     Advertise, Credentials, Destination, Front, Listen, LoadConfig, LoadWeights, Profiles, Protocol,

@@ -4,6 +4,7 @@
 //! by any other.
 
 mod config;
+mod refusals;
 mod status;
 
 use core::net::SocketAddr;
@@ -25,6 +26,7 @@ pub use config::{RedirectorConfig, RedirectorMode};
 pub struct Redirector {
     driver: Driver,
     role: Role,
+    refusals: refusals::Refusals,
     /// Addresses asked for.
     sockets: BTreeMap<SocketId, SocketAddr>,
     actions: VecDeque<Action>,
@@ -72,7 +74,8 @@ impl Redirector {
             options: UdpOptions { address, buffer: config.socket_buffer },
         };
         let actions = sockets.iter().map(open).collect();
-        Self { driver: Driver::new(endpoint, 0), role, sockets, actions, phase: Phase::Running }
+        let refusals = refusals::Refusals::default();
+        Self { driver: Driver::new(endpoint, 0), role, refusals, sockets, actions, phase: Phase::Running }
     }
 
     /// Those who have registered; `None` where nobody can.
@@ -110,8 +113,7 @@ impl Redirector {
         match &mut self.role {
             Role::Targets(server) => {
                 server.on_event(now, endpoint, event);
-                // The server has logged what there is to log.
-                while server.poll_event().is_some() {}
+                self.refusals.tell(now, server);
             }
             Role::Fixed(fixed) => {
                 fixed.on_event(now, endpoint, event);
@@ -128,7 +130,7 @@ impl Redirector {
             && server.poll_timeout().is_some_and(|at| at <= now)
         {
             server.handle_timeout(now, &mut self.driver.endpoint);
-            while server.poll_event().is_some() {}
+            self.refusals.tell(now, server);
         }
     }
 

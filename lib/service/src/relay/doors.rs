@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use log::{debug, info, warn};
 use rtmfp_base::{Action, InterfaceId, ListenerId, RecvMeta, SocketId, StreamId, Time};
 
-use super::notices::More;
 use super::{Destination, Listen, Protocol, RelayConfig};
+use crate::lines::More;
 
 /// All of a relay.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use rtmfp::KeyingFailure;
 use rtmfp::crypto::KeyingError;
 use rtmfp_base::Time;
 
-use super::notices::Told;
 use super::{Destination, Listen};
+use crate::lines::Told;
 
 /// Tells of those whom listeners refuse. Nobody can fill the log; more is for those who debug.
 #[derive(Debug, Default)]
@@ -60,9 +60,9 @@ fn may_be_old(failure: &KeyingFailure) -> bool {
 mod tests {
     use core::time::Duration;
 
-    use super::super::notices::AGAIN;
     use super::*;
     use crate::Protocol;
+    use crate::lines::AGAIN;
 
     fn listen(legacy: bool) -> Listen {
         Listen { protocol: Protocol::Rtmfp, address: ([10, 0, 0, 1], 1935).into(), legacy }

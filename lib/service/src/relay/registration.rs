@@ -105,6 +105,8 @@ struct Known {
     name: String,
     /// What was wrong when that was said last; nothing, once it has gone well.
     warned: Option<RegistrantState>,
+    /// It has known this end since it was last lost.
+    was_registered: bool,
 }
 
 impl Registrations {
@@ -147,7 +149,7 @@ impl Registrations {
                 continue;
             }
             registrant.add(Redirector::named(name, reachable));
-            known.push(Known { name: name.clone(), warned: None });
+            known.push(Known { name: name.clone(), warned: None, was_registered: false });
         }
         let Some(own) = shared.endpoints.get(endpoint) else { return };
         let advertised = self.advertised(local);
@@ -295,6 +297,7 @@ impl Registration {
     /// Of what goes wrong again and again only the first time is worth a warning.
     fn log_state(&mut self, redirector: RedirectorId, state: RegistrantState, address: Option<SocketAddr>) {
         let is_news = self.is_news(redirector, state);
+        let was_registered = self.was_registered(redirector, state);
         let (listen, name) = (self.listen, self.name(redirector));
         let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
         match state {
@@ -305,6 +308,9 @@ impl Registration {
                 "{listen}: redirector {name} refuses the name or password: check --redirector-user or \
                  --redirector-user-file here and the users there; it is tried again"
             ),
+            RegistrantState::Disconnected if was_registered => {
+                warn!("{listen}: lost redirector {name}: it is tried again, running streams go on");
+            }
             RegistrantState::Disconnected if is_news => warn!(
                 "{listen}: no connection to redirector {name}: check its name, its address and that UDP gets there; it is \
                  tried again, running streams go on"
@@ -313,6 +319,18 @@ impl Registration {
                 debug!("{listen}: once more nothing from redirector {name}: {state:?}");
             }
             _ => {}
+        }
+    }
+
+    /// Whether the redirector has known this end before, if it does not any more.
+    fn was_registered(&mut self, redirector: RedirectorId, state: RegistrantState) -> bool {
+        let Some(known) = self.redirectors.get_mut(redirector.number()) else { return false };
+        match state {
+            RegistrantState::Registered => core::mem::replace(&mut known.was_registered, true),
+            RegistrantState::Disconnected | RegistrantState::BadAuth => {
+                core::mem::take(&mut known.was_registered)
+            }
+            _ => false,
         }
     }
 

@@ -13,6 +13,7 @@ use rtmfp_service::{
 
 use crate::clip::Clip;
 use crate::encoder::{Client, End, TAIL, Task};
+use crate::journal;
 use crate::limits::counter_of;
 use crate::publish::assert_intact;
 use crate::server::Server;
@@ -34,16 +35,17 @@ fn users(password: &str) -> Users {
     [("relay", password)].into_iter().collect()
 }
 
-pub(crate) fn redirector(users: Users) -> Box<Redirector> {
-    redirector_at(vec![at(REDIRECTOR)], users)
+/// A redirector in one of its lives, each of which has secrets and session ids of its own.
+pub(crate) fn redirector(users: Users, life: u8) -> Box<Redirector> {
+    redirector_at(vec![at(REDIRECTOR)], users, life)
 }
 
-fn redirector_at(listen: Vec<SocketAddr>, users: Users) -> Box<Redirector> {
+fn redirector_at(listen: Vec<SocketAddr>, users: Users, life: u8) -> Box<Redirector> {
     let server = Box::new(ServerConfig::default());
     let mode = RedirectorMode::Targets { server, users };
     // With the plain profile a certificate is found by its name: that of the discriminator with the host name "red".
     let profile = Box::new(PlainProfile::new(b"\x04\0red"));
-    Box::new(Redirector::new(RedirectorConfig::new(listen, mode, [7; 32]), profile))
+    Box::new(Redirector::new(RedirectorConfig::new(listen, mode, [life; 32]), profile))
 }
 
 /// What has a relay register there.
@@ -69,7 +71,7 @@ impl World {
         let mut network = Network::new(1);
         network.set_default_link(LinkConfig::with_delay(Duration::from_millis(10)));
         let host = [ip(REDIRECTOR)];
-        let redirector = network.add_host("redirector", &host, redirector(users("right")));
+        let redirector = network.add_host("redirector", &host, redirector(users("right"), 1));
         let mut far = config(1, &format!("rtmfp://{}", at(FAR)), &format!("rtmp://{}", at(SERVER)));
         far.registration = registration(users(password), vec![at(REDIRECTOR)]);
         change(&mut far);
@@ -113,8 +115,17 @@ fn clients_of_a_redirector_land_on_a_relay_that_has_registered() {
 
 #[test]
 fn a_wrong_password_registers_nothing_and_the_relay_goes_on() {
+    journal::begin();
     let mut world = World::new("wrong", |_| {});
     world.network.run_for(Duration::from_secs(60));
+    // Once on either side, however often it is tried.
+    let warnings = journal::warnings();
+    let here = "redirector red refuses the name or password: check --redirector-user";
+    let there =
+        "WARN a server at 10.0.0.150:1935 is refused: it gives no password that is right; compare its user";
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    assert!(warnings.iter().any(|line| line.contains(here)), "{warnings:#?}");
+    assert!(warnings.iter().any(|line| line.starts_with(there)), "{warnings:#?}");
     assert!(!world.states().contains(&TargetState::Active), "{:?}", world.states());
     assert_eq!(counter_of(world.relay(), "registrations"), 0);
     assert_eq!(world.network.finished(world.relay), None);
@@ -157,8 +168,13 @@ fn a_redirector_that_restarts_finds_the_relay_again_and_its_streams_notice_nothi
     let clip = Clip::new(1500);
     world.add_client(Task::Publish(clip.clone(), End::Delete));
     world.network.run_for(Duration::from_secs(2));
-    world.network.restart(world.redirector, redirector(users("right")));
+    journal::begin();
+    world.network.restart(world.redirector, redirector(users("right"), 2));
     world.network.run_for(Duration::from_secs(60));
+    let warnings = journal::warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    let lost = "lost redirector red: it is tried again, running streams go on";
+    assert!(warnings[0].contains(lost), "what was right before needs no checking: {warnings:#?}");
     assert_eq!(world.states(), [TargetState::Active]);
     world.network.run_for(TAIL);
     let sessions: Vec<_> = world.server().all().collect();
@@ -173,7 +189,7 @@ fn a_redirector_that_is_killed_and_comes_back_has_the_relay_again_within_twenty_
         world.network.run_for(Duration::from_secs(offset));
         world.network.vanish(world.redirector);
         world.network.run_for(Duration::from_millis(100));
-        world.network.restart(world.redirector, redirector(users("right")));
+        world.network.restart(world.redirector, redirector(users("right"), 2));
         world.network.run_for(Duration::from_secs(19));
         assert_eq!(world.states(), [TargetState::Active], "{offset} s");
     }
@@ -184,7 +200,7 @@ fn a_redirector_that_leaves_keying_unanswered_is_no_client_that_was_refused() {
     let mut world = World::new("right", |_| {});
     world.network.vanish(world.redirector);
     world.network.run_for(Duration::from_secs(20));
-    world.network.restart(world.redirector, redirector(users("right")));
+    world.network.restart(world.redirector, redirector(users("right"), 2));
     // What it says gets there once more: its answer to the hello.
     let answers = world.network.link(world.redirector, world.relay).passed;
     let limit = Duration::from_secs(40);
@@ -243,7 +259,7 @@ fn named(change: impl Fn(&mut RelayConfig)) -> Vec<(String, String)> {
     let [six, six_too]: [SocketAddr; 2] =
         ["[fd00::120]:1935", "[fd00::150]:1940"].map(|text| text.parse().unwrap());
     let mut network = Network::new(1);
-    let redirector = redirector_at(vec![at(REDIRECTOR), six], Users::new());
+    let redirector = redirector_at(vec![at(REDIRECTOR), six], Users::new(), 1);
     let redirector = network.add_host("redirector", &[ip(REDIRECTOR), six.ip()], redirector);
     let mut far = config(1, &format!("rtmfp://{}", at(FAR)), &format!("rtmp://{}", at(SERVER)));
     far.listen.push(rtmfp(six_too));

@@ -161,7 +161,7 @@ fn workers_that_are_full_together_say_so_to_redirectors_and_nobody_more_is_sent_
         config.max_clients = 2;
         config.registration = registration(Users::new(), vec![at(REDIRECTOR)]);
     });
-    let redirector = world.network.add_host("redirector", &[ip(REDIRECTOR)], redirector(Users::new()));
+    let redirector = world.network.add_host("redirector", &[ip(REDIRECTOR)], redirector(Users::new(), 1));
     world.network.run_for(Duration::from_secs(8));
     assert_eq!(target_states(&world.network, redirector), [TargetState::Active; 2]);
     world.add_client(Task::Publish(Clip::new(3000), End::Stay));
