@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use log::{debug, info, warn};
 use rtmfp::KeyingFailure;
-use rtmfp_base::{StreamId, Time};
+use rtmfp_base::{Shown, StreamId, Time};
 use rtmfp_netconn::{
     ConnectRequest, Cx, Link, LinkError, LinkEvent, LinkId, Progress, StreamUse, TcMessage,
     connection_closed, connection_failed, public_uri,
@@ -272,8 +272,8 @@ impl Client {
                     "client {} from {}: connect to application {:?} ({:?})",
                     self.id.0,
                     self.peer,
-                    request.app,
-                    public_uri(&request.tc_url)
+                    Shown(&request.app),
+                    Shown(&public_uri(&request.tc_url))
                 );
                 let uri = match public_uri(&request.tc_url) {
                     uri if (1..=MAX_URI).contains(&uri.len()) => uri,
