@@ -197,9 +197,10 @@ pub enum KeyingFailure {
     #[error("the far end leaves the keying unanswered")]
     Unanswered,
     /// As responder: the initiator only offered what the near end requires and then never used the session
-    /// ([`Config::offered_timeout`](crate::Config::offered_timeout)), which has ended. Some offer what they can't do.
-    #[error("the far end only offered what is required here, and never used the session")]
-    OnlyOffered,
+    /// ([`Config::offered_timeout`](crate::Config::offered_timeout)), which has ended. Some offer what they can't do. It
+    /// says what.
+    #[error("the far end only offered what is required here, {0}, and never used the session")]
+    OnlyOffered(&'static str),
 }
 
 /// Why a session ended.

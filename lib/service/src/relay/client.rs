@@ -181,7 +181,7 @@ impl Client {
     /// Keying with the destination has not worked out so far.
     pub(super) fn note_keying(&mut self, shared: &Shared, failure: &KeyingFailure) {
         debug!("client {} from {}: {}: {failure}", self.id.0, self.peer, shared.config.to);
-        self.hint = hint(&shared.config.to, failure).or_else(|| self.hint.take());
+        self.hint = hint(&shared.config, failure).or_else(|| self.hint.take());
     }
 
     pub(super) fn connected(&mut self, shared: &mut Shared, now: Time, stream: StreamId) {

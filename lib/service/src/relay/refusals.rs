@@ -9,12 +9,14 @@ use rtmfp::KeyingFailure;
 use rtmfp::crypto::KeyingError;
 use rtmfp_base::{Time, TokenBucket};
 
-use super::{Destination, Listen};
+use super::{Destination, Listen, RelayConfig};
 
 /// Remembers who was written about, so that nobody can fill the log: one line an address and [`AGAIN`], and few lines
 /// in all. More is for those who debug.
 #[derive(Debug)]
 pub(super) struct Refusals {
+    /// [`RelayConfig::names_legacy_switch`].
+    names_switch: bool,
     told: HashMap<IpAddr, Time>,
     lines: TokenBucket,
 }
@@ -29,8 +31,8 @@ const ADDRESSES: usize = 256;
 const LINES: (u32, u32) = (20, 1);
 
 impl Refusals {
-    pub(super) fn new() -> Self {
-        Self { told: HashMap::new(), lines: TokenBucket::new(LINES.0, LINES.1) }
+    pub(super) fn new(names_switch: bool) -> Self {
+        Self { names_switch, told: HashMap::new(), lines: TokenBucket::new(LINES.0, LINES.1) }
     }
 
     /// A listener has refused somebody.
@@ -51,7 +53,9 @@ impl Refusals {
             return (Level::Debug, line);
         }
         let least = Listen { legacy: true, ..listen };
-        (Level::Warn, format!("{line}; --legacy, or --listen {least}, lets old programs in"))
+        let switch = if self.names_switch { "--legacy, or " } else { "" };
+        let comma = if self.names_switch { "," } else { "" };
+        (Level::Warn, format!("{line}; {switch}--listen {least}{comma} lets old programs in"))
     }
 
     fn is_worth_a_line(&mut self, now: Time, ip: IpAddr) -> bool {
@@ -67,10 +71,12 @@ impl Refusals {
 }
 
 /// What to tell of a destination with which keying did not work out so far: what is wrong, and what may help.
-pub(super) fn hint(to: &Destination, failure: &KeyingFailure) -> Option<String> {
+pub(super) fn hint(config: &RelayConfig, failure: &KeyingFailure) -> Option<String> {
+    let to = &config.to;
     let helps = !to.legacy && may_be_old(failure);
     let least = Destination { legacy: true, ..to.clone() };
-    helps.then(|| format!("{failure}; if it is an old program, --legacy or --to {least} helps"))
+    let switch = if config.names_legacy_switch { "--legacy or " } else { "" };
+    helps.then(|| format!("{failure}; if it is an old program, {switch}--to {least} helps"))
 }
 
 /// Whether the far end may be of the installed base, and not just broken or hostile.
@@ -80,7 +86,7 @@ fn may_be_old(failure: &KeyingFailure) -> bool {
         KeyingFailure::Refused(error) => {
             matches!(error, KeyingError::Policy(_) | KeyingError::NothingInCommon | KeyingError::AnotherGroup)
         }
-        KeyingFailure::Unanswered | KeyingFailure::OnlyOffered => true,
+        KeyingFailure::Unanswered | KeyingFailure::OnlyOffered(_) => true,
         _ => false,
     }
 }
@@ -89,6 +95,8 @@ fn may_be_old(failure: &KeyingFailure) -> bool {
 mod tests {
     use super::*;
     use crate::Protocol;
+
+    const ONLY_OFFERED: KeyingFailure = KeyingFailure::OnlyOffered("HMAC");
 
     fn listen(legacy: bool) -> Listen {
         Listen { protocol: Protocol::Rtmfp, address: ([10, 0, 0, 1], 1935).into(), legacy }
@@ -104,9 +112,10 @@ mod tests {
         for (failure, lacks) in [
             (KeyingError::Policy("HMAC").into(), "required here: HMAC"),
             (KeyingError::NothingInCommon.into(), "no Diffie-Hellman group in common"),
-            (KeyingFailure::OnlyOffered, "only offered what is required"),
+            (KeyingError::Policy("HMAC and sequence numbers").into(), "here: HMAC and sequence numbers"),
+            (KeyingFailure::OnlyOffered("HMAC"), "only offered what is required here, HMAC,"),
         ] {
-            let (level, line) = Refusals::new().line(Time::ZERO, listen(false), peer(1), &failure);
+            let (level, line) = Refusals::new(true).line(Time::ZERO, listen(false), peer(1), &failure);
             assert_eq!(level, Level::Warn);
             for word in ["10.1.0.1:5000", lacks, "--legacy", "--listen rtmfp://10.0.0.1:1935?legacy=1"] {
                 assert!(line.contains(word), "{word}: {line}");
@@ -118,17 +127,24 @@ mod tests {
     fn no_switch_is_named_that_is_on_or_would_not_help() {
         let refused = KeyingFailure::from(KeyingError::NothingInCommon);
         for (legacy, failure) in [(true, refused), (false, KeyingError::BadCertificate.into())] {
-            let (level, line) = Refusals::new().line(Time::ZERO, listen(legacy), peer(1), &failure);
+            let (level, line) = Refusals::new(true).line(Time::ZERO, listen(legacy), peer(1), &failure);
             assert_eq!(level, Level::Debug);
             assert!(!line.contains("--legacy"), "{line}");
         }
     }
 
     #[test]
+    fn a_switch_that_is_given_already_or_overruled_is_not_named() {
+        let (level, line) = Refusals::new(false).line(Time::ZERO, listen(false), peer(1), &ONLY_OFFERED);
+        assert_eq!(level, Level::Warn);
+        assert!(line.ends_with("; --listen rtmfp://10.0.0.1:1935?legacy=1 lets old programs in"), "{line}");
+    }
+
+    #[test]
     fn a_peer_gets_one_line_in_ten_minutes_and_all_peers_together_few() {
-        let mut refusals = Refusals::new();
+        let mut refusals = Refusals::new(true);
         let mut warns = |now: Time, number| {
-            refusals.line(now, listen(false), peer(number), &KeyingFailure::OnlyOffered).0 == Level::Warn
+            refusals.line(now, listen(false), peer(number), &ONLY_OFFERED).0 == Level::Warn
         };
         let mut now = Time::from_secs(1);
         assert_eq!((0..100).filter(|_| warns(now, 1)).count(), 1);
@@ -140,10 +156,10 @@ mod tests {
 
     #[test]
     fn addresses_are_remembered_in_bounded_memory() {
-        let mut refusals = Refusals::new();
+        let mut refusals = Refusals::new(true);
         for number in 0..2000 {
             let now = Time::from_secs(u64::from(number) + 1);
-            refusals.line(now, listen(false), peer(number), &KeyingFailure::OnlyOffered);
+            refusals.line(now, listen(false), peer(number), &ONLY_OFFERED);
             assert!(refusals.told.len() <= ADDRESSES);
         }
     }
@@ -156,11 +172,16 @@ mod tests {
             port: 1935,
             legacy: false,
         };
+        let config = |to: &Destination| RelayConfig::new(Vec::new(), to.clone(), [0; 32]);
+        let with = |to: &Destination, failure: &KeyingFailure| hint(&config(to), failure);
         for failure in [KeyingFailure::Unanswered, KeyingError::Policy("HMAC").into()] {
-            let hint = hint(&to, &failure).unwrap();
-            assert!(hint.contains("--to rtmfp://server.example:1935?legacy=1"), "{hint}");
+            let hint = with(&to, &failure).unwrap();
+            assert!(hint.contains("--legacy or --to rtmfp://server.example:1935?legacy=1"), "{hint}");
         }
-        assert_eq!(hint(&to, &KeyingError::BadPublicKey.into()), None);
-        assert_eq!(hint(&Destination { legacy: true, ..to }, &KeyingFailure::Unanswered), None);
+        let overruled = RelayConfig { names_legacy_switch: false, ..config(&to) };
+        let hint = hint(&overruled, &KeyingFailure::Unanswered).unwrap();
+        assert!(hint.ends_with("program, --to rtmfp://server.example:1935?legacy=1 helps"), "{hint}");
+        assert_eq!(with(&to, &KeyingError::BadPublicKey.into()), None);
+        assert_eq!(with(&Destination { legacy: true, ..to }, &KeyingFailure::Unanswered), None);
     }
 }
