@@ -20,7 +20,7 @@ struct Source {
 }
 
 impl Source {
-    fn write(&mut self, now: Time, endpoint: &mut Endpoint) {
+    fn write(&self, now: Time, endpoint: &mut Endpoint) {
         let options = WriteOptions { notify: true, ..WriteOptions::default() };
         if let Some(mut flow) = self.flow.and_then(|flow| endpoint.send_flow(flow)) {
             flow.write(now, Message::from(vec![1; 20_000]), &options).expect("room");
