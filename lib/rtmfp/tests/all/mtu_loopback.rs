@@ -10,6 +10,8 @@ use rtmfp::{Config, Endpoint, Event, FlowSpec, Priority, SendFlowId};
 use rtmfp_base::{Message, Tag, Time, WriteOptions};
 
 const MOST: usize = 8128;
+/// Nothing takes so long.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Sends message after message until packets are as large as they may be, and tells it. Here time is real: while others
 /// keep the processors busy, answers to probes are late, and so is the size.
@@ -53,6 +55,28 @@ impl Application for Source {
     }
 }
 
+/// Takes everything and keeps nothing; tells when it can.
+struct Sink {
+    ready: Sender<()>,
+}
+
+impl Application for Sink {
+    fn on_ready(&mut self, _now: Time, _endpoint: &mut Endpoint) {
+        // Nobody may wait any more.
+        let _ = self.ready.send(());
+    }
+
+    fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: Event) {
+        match event {
+            Event::FlowOffered { flow, .. } => endpoint.accept(now, flow, Tag(2)),
+            Event::Readable { flow, .. } => {
+                while endpoint.recv_flow(flow).and_then(|mut flow| flow.read(now)).is_some() {}
+            }
+            _ => {}
+        }
+    }
+}
+
 #[test]
 fn a_session_over_loopback_grows_to_all_that_it_may() {
     let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
@@ -64,11 +88,14 @@ fn a_session_over_loopback_grows_to_all_that_it_may() {
     config.receive_capacity = 1 << 20;
     let host = || rtmfp_runtime::Config { signals: false, ..rtmfp_runtime::Config::default() };
     let receiver = config.clone();
+    let (ready, is_ready) = channel();
     let receiver = move || -> Box<dyn rtmfp_base::Service> {
         let endpoint = crate::common::endpoint("b", 2, receiver);
-        Box::new(Node::new(endpoint, &[free], crate::common::Peer::new()))
+        Box::new(Node::new(endpoint, &[free], Sink { ready }))
     };
     let receiver = rtmfp_runtime::spawn(receiver, host()).expect("a host");
+    // A hello to a port that is not open yet would be answered by the system, and end the session.
+    assert_eq!(is_ready.recv_timeout(LIMIT), Ok(()));
     let (done, is_done) = channel();
     let sender = move || -> Box<dyn rtmfp_base::Service> {
         let endpoint = crate::common::endpoint("a", 1, config);
@@ -76,7 +103,7 @@ fn a_session_over_loopback_grows_to_all_that_it_may() {
         Box::new(Node::new(endpoint, &["127.0.0.1:0".parse().expect("an address")], source))
     };
     let sender = rtmfp_runtime::spawn(sender, host()).expect("a host");
-    assert_eq!(is_done.recv_timeout(Duration::from_secs(120)), Ok(MOST));
+    assert_eq!(is_done.recv_timeout(LIMIT), Ok(MOST));
     for handle in [sender, receiver] {
         handle.stop();
         handle.join().expect("it ends");
