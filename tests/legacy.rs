@@ -18,13 +18,19 @@ fn publish(relay: &Relay, name: &str) -> Process {
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
-fn who_has_nothing_in_common_with_the_destination_is_told_of_the_setting_that_may_help() {
+fn who_has_nothing_in_common_with_the_destination_is_told_of_the_settings_that_may_help() {
     let far = Relay::start("rtmfp", "rtmp://127.0.0.1:9", &["--dh-groups", "16"]);
-    let near = Relay::start("rtmp", &far.url, &["--dh-groups", "14"]);
-    let mut publisher = publish(&near, "refused");
-    assert!(!publisher.wait(LIMIT).success());
-    let said = near.process.wait_line("no Diffie-Hellman group in common");
-    assert!(said.contains(&format!("--to {}?legacy=1", far.url)), "{said}");
+    for (setting, options, helps) in [
+        ("", &["--dh-groups", "14"][..], "--legacy or --to"),
+        // Given already, and overruled.
+        ("?legacy=0", &["--dh-groups", "14", "--legacy"], "program, --to"),
+    ] {
+        let near = Relay::start("rtmp", &format!("{}{setting}", far.url), options);
+        let mut publisher = publish(&near, "refused");
+        assert!(!publisher.wait(LIMIT).success());
+        let said = near.process.wait_line("no Diffie-Hellman group in common");
+        assert!(said.contains(&format!("{helps} {}?legacy=1", far.url)), "{said}");
+    }
 }
 
 #[test]
@@ -33,7 +39,8 @@ fn old_and_new_programs_publish_through_one_listener_each_with_the_strongest_it_
     let scratch = Scratch::new();
     let keys = scratch.path("keys");
     let keys = keys.to_str().expect("text");
-    let far = Relay::start("rtmfp", &nginx.url(), &["--dh-groups", "16", "--legacy", "--key-log-file", keys]);
+    let options = ["--dh-groups", "16", "--legacy", "-v", "--key-log-file", keys];
+    let far = Relay::start("rtmfp", &nginx.url(), &options);
     // One that gets along by group 2 only, and one that can do all.
     let old = Relay::start("rtmp", &format!("{}?legacy=1", far.url), &["--dh-groups", "14"]);
     let new = Relay::start("rtmp", &far.url, &[]);
@@ -46,4 +53,7 @@ fn old_and_new_programs_publish_through_one_listener_each_with_the_strongest_it_
     assert_eq!((log.lines().count(), count("hmac-receive=none sequence-receive=no")), (2, 1), "{log}");
     assert_eq!(count("hmac-receive=16:"), 1);
     assert_eq!(count("sequence-send=yes"), 1);
+    assert_eq!((count(" group=2 "), count(" group=16 ")), (1, 1), "{log}");
+    far.process.wait_line("group 2, no HMAC, no sequence numbers");
+    far.process.wait_line("group 16, HMAC, sequence numbers");
 }

@@ -60,8 +60,11 @@ fn relay(options: Relay) -> Result<(), String> {
         ..
     } = options;
     let seed = seed()?;
+    let settings = listen.iter().map(|url| url.legacy).chain([to.legacy]);
+    let names_legacy_switch = !security.legacy && !settings.into_iter().any(|setting| setting == Some(false));
     let listen = listen.into_iter().map(|url| listener(url, security.legacy)).collect();
     let mut config = RelayConfig::new(listen, destination(to, security.legacy), seed);
+    config.names_legacy_switch = names_legacy_switch;
     config.watch_other_ports = !no_wrong_port_watch;
     config.timeouts.drain = drain_timeout.0.unwrap_or(Duration::MAX);
     set_media(&mut config, media);

@@ -46,6 +46,8 @@ pub struct RtmfpLink {
     barriers: Barriers,
     /// Flows were lost with their session, the end of which is told next.
     broken: bool,
+    /// The code with which the far end has rejected the near end's control flow, before there was one of its own.
+    refused: Option<u64>,
     /// When to wait no longer for flows after the far end's control flow.
     tail_until: Option<Time>,
 }
@@ -161,6 +163,7 @@ impl RtmfpLink {
             receiving: BTreeMap::new(),
             barriers: Barriers::default(),
             broken: false,
+            refused: None,
             tail_until: None,
         }
     }
@@ -207,7 +210,11 @@ impl RtmfpLink {
             Event::SessionClosed { session, reason } if self.session.is_none_or(|own| own == session) => {
                 self.session = None;
                 let in_order = self.common.is_ended() && self.control == Control::Gone;
-                self.common.tell_closed(if in_order { Ok(()) } else { Err(LinkError::Session(reason)) });
+                self.common.tell_closed(match self.refusal() {
+                    _ if in_order => Ok(()),
+                    Some(refusal) => Err(refusal),
+                    None => Err(LinkError::Session(reason)),
+                });
             }
             _ => {}
         }
@@ -240,6 +247,11 @@ impl RtmfpLink {
     fn has_session(&self, cx: &mut Cx<'_>) -> bool {
         let endpoint = cx.endpoints.get(self.endpoint);
         endpoint.zip(self.session).is_some_and(|(endpoint, session)| endpoint.session(session).is_some())
+    }
+
+    /// Why there is no link, if the far end has refused it without a word.
+    fn refusal(&self) -> Option<LinkError> {
+        self.refused.filter(|_| self.far_control == FarControl::Awaited).map(LinkError::Refused)
     }
 
     /// Whether messages of streams can be sent: they go in return of the far end's control flow.
@@ -351,6 +363,9 @@ impl RtmfpLink {
         self.resume(cx, free);
         if self.tail_until.is_some_and(|end| end <= cx.now) {
             self.tail_until = None;
+            if let Some(refusal) = self.refusal() {
+                return self.fail(cx, refusal);
+            }
             self.far_control = FarControl::Gone;
             self.reject_all(cx);
         }

@@ -106,7 +106,10 @@ pub enum Event {
         tag: Tag,
     },
     /// The far end rejected the flow, or its session could not be opened or was lost (code 0). Nothing more can be
-    /// written.
+    /// written, and no [`Self::FlowClosed`] follows: only the ends of writes, which are abandoned.
+    ///
+    /// The session of a flow that was rejected lives on. For a round trip, unless the flow is [closed](
+    /// crate::SendFlowRef::close), the far end may still offer flows in return of it, to say why.
     FlowException {
         /// Which one.
         flow: SendFlowId,
@@ -115,7 +118,8 @@ pub enum Event {
         /// The far end's code.
         code: u64,
     },
-    /// All that was written to a closed flow has ended and the far end knows it. The id is dead.
+    /// All that was written to a closed flow has ended and the far end knows it. The id is dead. Not told of flows that
+    /// have ended by [`Self::FlowException`].
     FlowClosed {
         /// Which one.
         flow: SendFlowId,
@@ -196,9 +200,10 @@ pub enum KeyingFailure {
     #[error("the far end leaves the keying unanswered")]
     Unanswered,
     /// As responder: the initiator only offered what the near end requires and then never used the session
-    /// ([`Config::offered_timeout`](crate::Config::offered_timeout)), which has ended. Some offer what they can't do.
-    #[error("the far end only offered what is required here, and never used the session")]
-    OnlyOffered,
+    /// ([`Config::offered_timeout`](crate::Config::offered_timeout)), which has ended. Some offer what they can't do. It
+    /// says what.
+    #[error("the far end only offered what is required here, {0}, and never used the session")]
+    OnlyOffered(&'static str),
 }
 
 /// Why a session ended.

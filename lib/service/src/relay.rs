@@ -70,6 +70,7 @@ impl Relay {
     /// A relay. It begins to listen when its host first asks for actions.
     pub fn new(config: RelayConfig, profiles: Box<dyn Profiles>) -> Self {
         let listeners = Listeners::new(&config);
+        let refusals = Refusals::new(config.names_legacy_switch);
         let admission = config.worker.as_ref().map(|own| own.worker.admission()).unwrap_or_default();
         Self {
             admission,
@@ -81,7 +82,7 @@ impl Relay {
             timers: BTreeSet::new(),
             armed: HashMap::new(),
             strangers: VecDeque::new(),
-            refusals: Refusals::default(),
+            refusals,
             phase: Phase::Running,
         }
     }
@@ -234,6 +235,13 @@ impl Relay {
             | Event::WriteEnded { tag, .. } => {
                 self.on_link(now, LinkId::of(tag), |link, cx| link.endpoint_event(cx, event));
             }
+            Event::SessionOpened { session, initiator: true } => {
+                if let Some(outgoing) = self.shared.outgoing.get(&endpoint) {
+                    let (id, _) = ClientId::of(outgoing.link);
+                    let far = self.shared.config.to.to_string();
+                    self.log_keys(id, &far, endpoint, session);
+                }
+            }
             Event::SessionOpened { session, initiator: false } => {
                 let config = &self.shared.config;
                 let patience = config.rtmp.handshake_timeout + config.timeouts.connect;
@@ -297,9 +305,23 @@ impl Relay {
         let Some(peer) = peer.filter(|_| !full) else { return };
         let Some(id) = self.admit(peer) else { return };
         match self.shared.accept_rtmfp(now, id.link(Side::Near), endpoint, session, flow, metadata) {
-            Some(near) => self.add(now, id, peer, near),
+            Some(near) => {
+                self.log_keys(id, &peer.to_string(), endpoint, session);
+                self.add(now, id, peer, near);
+            }
             None => self.admission.leave(peer.ip()),
         }
+    }
+
+    /// Logs how a client's session is protected, or that by which it is relayed.
+    fn log_keys(&mut self, id: ClientId, far: &str, endpoint: EndpointId, session: SessionId) {
+        let own = self.shared.endpoints.get(endpoint);
+        let keys = own.and_then(|own| own.session(session).and_then(|session| session.info().keys));
+        let Some(keys) = keys else { return };
+        let group = keys.group.map_or_else(|| "no group".to_owned(), |group| format!("group {group}"));
+        let no = |is_there: bool| if is_there { "" } else { "no " };
+        let (hmac, sequence) = (no(keys.authenticated), no(keys.sequenced));
+        info!("client {}: session with {far}: {group}, {hmac}HMAC, {sequence}sequence numbers", id.0);
     }
 
     /// Handles what endpoints have to tell, until they have nothing.

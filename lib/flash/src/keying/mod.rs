@@ -224,7 +224,7 @@ impl Initiator {
         let library = self.backend.library();
         let keys = Keys::derive(&secret, &self.component, responder_component, library);
         let log = LogEntry { end: "initiator", initiator_component: &self.component };
-        Ok(session_keys(keys, agreed, self.log.then_some(&log), library))
+        Ok(session_keys(keys, agreed, self.pair.group, self.log.then_some(&log), library))
     }
 }
 
@@ -291,7 +291,7 @@ impl Responder {
         let library = self.backend.library();
         let keys = Keys::derive(&secret, &component, &self.initiator_component, library);
         let log = LogEntry { end: "responder", initiator_component: &self.initiator_component };
-        let keys = session_keys(keys, self.agreed, self.log.then_some(&log), library);
+        let keys = session_keys(keys, self.agreed, pair.group, self.log.then_some(&log), library);
         Ok(ResponderAnswer { component, keys })
     }
 }
@@ -299,8 +299,9 @@ impl Responder {
 fn session_keys(
     keys: Keys,
     agreed: Agreed,
+    group: Group,
     log: Option<&LogEntry<'_>>,
     library: &'static dyn Library,
 ) -> SessionKeys {
-    SessionKeys(Box::new(Session::new(keys, agreed, log, library)))
+    SessionKeys(Box::new(Session::new(keys, agreed, group, log, library)))
 }

@@ -51,9 +51,10 @@ pub struct Policy {
     pub hmac_length: u8,
     /// Session sequence numbers. Without them packets can be replayed.
     pub sequence_numbers: Wish,
-    /// Answer an initiator that only offers HMACs and sequence numbers with the least that is legal: not even an
-    /// offer, in one certain order, and with a public key of full length. Programs made with librtmfp offer them,
-    /// can't do them, and understand no other answer. Nothing changes for initiators that send or ask for either.
+    /// Where the near end neither requires nor always sends HMACs and sequence numbers: answer an initiator that only
+    /// offers them with the least that is legal, which is not even an offer, in one certain order, and with a public key
+    /// of full length. Programs made with librtmfp offer them, can't do them, and understand no other answer. Nothing
+    /// changes for initiators that send or ask for either, and for the others nothing but the bytes. Default: yes.
     pub least_answer: bool,
     /// As initiator, agree on keys in group 2 as Flash Player does, with a certificate that is one static public key and
     /// nothing else: where the two ends have no better group, and where a responder leaves the keying in a better one
@@ -75,20 +76,23 @@ impl Policy {
         Self { sequence_numbers: Wish::OFFERED, ..self }
     }
 
-    /// For peers of the installed base of Flash: requires neither, gives the least answer, and falls back to group 2.
+    /// For peers of the installed base of Flash: requires neither, and falls back to group 2.
     pub fn legacy() -> Self {
-        Self {
-            least_answer: true,
-            fall_back: true,
-            ..Self::default().allow_no_hmac().allow_no_sequence_numbers()
-        }
+        Self { fall_back: true, ..Self::default().allow_no_hmac().allow_no_sequence_numbers() }
     }
 
     /// Both wishes with the far end's flags taken into account.
     pub(crate) fn meet(&self, far: FarWishes) -> Result<Agreed, KeyingError> {
-        let hmac = self.hmac.meet(far.hmac_flags).ok_or(KeyingError::Policy("HMAC"))?;
-        let sequence =
-            self.sequence_numbers.meet(far.sequence_flags).ok_or(KeyingError::Policy("sequence numbers"))?;
+        let (near_hmac, near_sequence) = (self.hmac, self.sequence_numbers);
+        let (hmac, sequence) = match (near_hmac.meet(far.hmac_flags), near_sequence.meet(far.sequence_flags))
+        {
+            (Some(hmac), Some(sequence)) => (hmac, sequence),
+            (hmac, sequence) => {
+                let lacking = named(hmac.is_none(), sequence.is_none()).unwrap_or(HMAC);
+                return Err(KeyingError::Policy(lacking));
+            }
+        };
+        let only_offers = |near: Wish, flags: u8| near.require && flags & (WILL_SEND_ALWAYS | REQUEST) == 0;
         let receive_length = match u8::try_from(far.hmac_length) {
             Ok(length) if hmac.require && HMAC_LENGTHS.contains(&length) => Some(length),
             _ if hmac.require => return Err(KeyingError::BadComponent("length of the HMAC")),
@@ -102,9 +106,10 @@ impl Policy {
                 sequence: sequence.send_always,
             },
             receive: Protection { hmac_length: receive_length, sequence: sequence.require },
-            only_offered: [(self.hmac, far.hmac_flags), (self.sequence_numbers, far.sequence_flags)]
-                .iter()
-                .any(|(near, flags)| near.require && flags & (WILL_SEND_ALWAYS | REQUEST) == 0),
+            only_offered: named(
+                only_offers(near_hmac, far.hmac_flags),
+                only_offers(near_sequence, far.sequence_flags),
+            ),
             least_answer: self.least_answer
                 && [hmac, sequence] == [Wish::OFFERED; 2]
                 && (far.hmac_flags | far.sequence_flags) & (WILL_SEND_ALWAYS | REQUEST) == 0,
@@ -118,9 +123,21 @@ impl Default for Policy {
             hmac: Wish::REQUIRED,
             hmac_length: 16,
             sequence_numbers: Wish::REQUIRED,
-            least_answer: false,
+            least_answer: true,
             fall_back: false,
         }
+    }
+}
+
+const HMAC: &str = "HMAC";
+
+/// What there is of the two, in words.
+const fn named(hmac: bool, sequence_numbers: bool) -> Option<&'static str> {
+    match (hmac, sequence_numbers) {
+        (true, true) => Some("HMAC and sequence numbers"),
+        (true, false) => Some(HMAC),
+        (false, true) => Some("sequence numbers"),
+        (false, false) => None,
     }
 }
 
@@ -144,8 +161,8 @@ pub(crate) struct Agreed {
     pub(crate) sequence: Wish,
     pub(crate) send: Protection,
     pub(crate) receive: Protection,
-    /// The far end only offers something that the near end requires.
-    pub(crate) only_offered: bool,
+    /// What the far end only offers although the near end requires it.
+    pub(crate) only_offered: Option<&'static str>,
     /// A responder is to give the least answer.
     pub(crate) least_answer: bool,
 }
@@ -207,6 +224,20 @@ mod tests {
     }
 
     #[test]
+    fn all_that_is_lacking_and_all_that_is_only_offered_is_named() {
+        let far = |hmac_flags, sequence_flags| FarWishes { hmac_flags, hmac_length: 16, sequence_flags };
+        let both = "HMAC and sequence numbers";
+        assert_eq!(Policy::default().meet(far(0, 0)), Err(KeyingError::Policy(both)));
+        let only_offered = |policy: Policy, far| policy.meet(far).unwrap().only_offered;
+        let required = Policy::default();
+        assert_eq!(only_offered(required, far(2, 2)), Some(both));
+        assert_eq!(only_offered(required, far(2, 3)), Some("HMAC"));
+        assert_eq!(only_offered(required, far(6, 2)), Some("sequence numbers"));
+        assert_eq!(only_offered(required, far(3, 6)), None);
+        assert_eq!(only_offered(required.allow_no_hmac(), far(2, 2)), Some("sequence numbers"));
+    }
+
+    #[test]
     fn the_length_counts_when_hmacs_are_received() {
         for (hmac_length, good) in [(0, false), (3, false), (4, true), (32, true), (33, false), (260, false)]
         {
@@ -230,10 +261,15 @@ mod tests {
             for sequence_flags in 0..8 {
                 let far = FarWishes { hmac_flags, hmac_length: 16, sequence_flags };
                 let least = (hmac_flags | sequence_flags) & 0x05 == 0;
-                assert_eq!(Policy::legacy().meet(far).unwrap().least_answer, least);
+                let neither_required = Policy::default().allow_no_hmac().allow_no_sequence_numbers();
+                for policy in [Policy::legacy(), neither_required] {
+                    assert_eq!(policy.meet(far).unwrap().least_answer, least);
+                }
                 for stricter in [
                     Policy::default(),
-                    Policy::default().allow_no_hmac().allow_no_sequence_numbers(),
+                    Policy::default().allow_no_hmac(),
+                    Policy::default().allow_no_sequence_numbers(),
+                    Policy { least_answer: false, ..Policy::legacy() },
                     Policy { hmac: Wish::REQUIRED, ..Policy::legacy() },
                     Policy {
                         sequence_numbers: Wish { send_always: true, require: false },

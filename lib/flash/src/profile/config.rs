@@ -123,6 +123,7 @@ impl fmt::Debug for Ancillary {
 /// | `RTMFP` | |
 /// | `initiator` or `responder` | the end of the session that wrote the line |
 /// | `session=` | SHA-256 of the Session Key Initiator Component: the Initiator Initial Keying chunk, that a capture shows under the Default Session Key, has the component |
+/// | `group=` | the number of the Diffie-Hellman group that the keys come from |
 /// | `near-nonce=`, `far-nonce=` | session nonces (RFC 7425 section 4.6.5) |
 /// | `encrypt=`, `decrypt=` | AES-128 keys of the packets that this end sends and receives |
 /// | `hmac-send=`, `hmac-receive=` | length and key of HMACs as `16:0123…`, or `none` for the checksum |

@@ -189,6 +189,7 @@ impl Profile for FlashProfile {
             authenticated,
             sequenced,
             only_offered: session.only_offered,
+            group: session.group.map(|group| group.id() as u16),
             basic: session.basic,
         })
     }

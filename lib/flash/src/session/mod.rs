@@ -6,6 +6,7 @@ use core::ops::Range;
 use rtmfp::crypto::{OpenError, Room};
 use zeroize::Zeroizing;
 
+use crate::Group;
 use crate::backend::{BLOCK, Failure, Library};
 use crate::fingerprint::Hex;
 use crate::keying::{Agreed, Protection};
@@ -15,8 +16,10 @@ use crate::packet::{Layout, Mac, Receiver, ReplayWindow, Sender};
 pub(crate) struct Session {
     /// How its packets are sealed.
     pub(crate) layout: Layout,
-    /// The far end only offered something that the near end requires.
-    pub(crate) only_offered: bool,
+    /// What the far end only offered although the near end requires it.
+    pub(crate) only_offered: Option<&'static str>,
+    /// The group that its keys come from.
+    pub(crate) group: Option<Group>,
     /// Neither end uses HMACs or sequence numbers: programs of the installed base can do neither.
     pub(crate) basic: bool,
     pub(crate) state: State,
@@ -60,7 +63,8 @@ impl Session {
             far_nonce: Secret::default(),
         };
         let layout = Layout { hmac_length: None, next: None };
-        Ok(Self { layout, only_offered: false, basic: false, state: State::Working(Box::new(working)) })
+        let state = State::Working(Box::new(working));
+        Ok(Self { layout, only_offered: None, group: None, basic: false, state })
     }
 
     /// Keys that wait for the first authentic packet; `log` is the end of the session that writes them into the key
@@ -68,14 +72,16 @@ impl Session {
     pub(crate) fn new(
         keys: Keys,
         agreed: Agreed,
+        group: Group,
         log: Option<&LogEntry<'_>>,
         library: &'static dyn Library,
     ) -> Self {
         let layout = Layout { hmac_length: agreed.send.hmac_length, next: agreed.send.sequence.then_some(0) };
-        let log_line = log.map(|log| log.line(&keys, &agreed, library));
+        let log_line = log.map(|log| log.line(&keys, &agreed, group, library));
         Self {
             layout,
             only_offered: agreed.only_offered,
+            group: Some(group),
             basic: [agreed.send, agreed.receive] == [Protection::default(); 2],
             state: State::Idle(Box::new(Idle { keys, receive: agreed.receive, library, log_line })),
         }
@@ -199,12 +205,12 @@ pub(crate) struct LogEntry<'a> {
 
 impl LogEntry<'_> {
     /// The line; its format is documented at [`KeyLog`](crate::KeyLog).
-    fn line(&self, keys: &Keys, agreed: &Agreed, library: &dyn Library) -> Zeroizing<String> {
+    fn line(&self, keys: &Keys, agreed: &Agreed, group: Group, library: &dyn Library) -> Zeroizing<String> {
         // Long enough never to grow, which would leave a copy behind.
         let mut line = Zeroizing::new(String::with_capacity(1024));
         let _ = write!(
             line,
-            "RTMFP {} session={} near-nonce={} far-nonce={} encrypt={} decrypt={}",
+            "RTMFP {} session={} group={group} near-nonce={} far-nonce={} encrypt={} decrypt={}",
             self.end,
             Hex(&library.sha256(self.initiator_component)),
             Hex(&keys.near_nonce[..]),

@@ -26,10 +26,12 @@ fn sessions(hmac_length: Option<u8>, sequence: Option<u64>, backend: Backend) ->
         sequence: Wish::OFFERED,
         send: protection,
         receive: protection,
-        only_offered: false,
+        only_offered: None,
         least_answer: false,
     };
-    let session = |is_initiator| Session::new(keys(is_initiator, backend), agreed, None, backend.library());
+    let session = |is_initiator| {
+        Session::new(keys(is_initiator, backend), agreed, Group::Modp1024, None, backend.library())
+    };
     let (mut initiator, responder) = (session(true), session(false));
     initiator.layout.next = sequence;
     (initiator, responder)

@@ -112,7 +112,7 @@ fn an_answer_that_does_not_fit_leaves_the_handshake_as_it_was() {
     let bad = KeyingError::BadComponent;
     let flags = "021e07031a0710";
     for (component, expected) in [
-        (unhex(""), KeyingError::Policy("HMAC")),
+        (unhex(""), KeyingError::Policy("HMAC and sequence numbers")),
         (unhex("031a0710"), KeyingError::Policy("sequence numbers")),
         (unhex("021e07031a0703"), bad("length of the HMAC")),
         (unhex("021e07031a0721"), bad("length of the HMAC")),
@@ -206,6 +206,8 @@ fn each_session_is_logged_once_when_its_keys_are_taken_into_use() {
     let lines = lines.lock().unwrap();
     let [line] = &lines[..] else { panic!("{lines:?}") };
     assert!(line.starts_with("RTMFP responder session="));
+    assert!(line.contains(" group=2 near-nonce="), "{line}");
+    assert_eq!([client.info().group, server.info().group], [Some(2); 2]);
     assert!(line.ends_with(" sequence-receive=yes"));
     let printed = format!("{:?} {:?}", server.profile, client.profile);
     for field in line.split(' ').filter_map(|field| field.split_once('=')) {

@@ -320,7 +320,7 @@ fn a_client_that_only_offered_and_never_uses_its_session_is_closed_after_5_s_and
             == Event::KeyingFailed {
                 peer: (CLIENT, 1935).into(),
                 initiator: false,
-                failure: KeyingFailure::OnlyOffered,
+                failure: KeyingFailure::OnlyOffered("HMAC and sequence numbers"),
             }
     });
     assert_eq!(told, Some(opened + Duration::from_secs(5)));
@@ -347,6 +347,6 @@ fn what_a_refused_client_lacked_is_told_at_the_server() {
     let server = (Policy::default(), Manner::Capable, &NAMED[..]);
     let mut world = World::new(1, link(20), (Policy::default(), Manner::NoOffer), server);
     world.run(3.0);
-    let refused = KeyingFailure::Refused(KeyingError::Policy("HMAC"));
+    let refused = KeyingFailure::Refused(KeyingError::Policy("HMAC and sequence numbers"));
     assert_eq!(world.at(world.server).failures(), [refused.clone(), refused], "at 0 and 1 s");
 }

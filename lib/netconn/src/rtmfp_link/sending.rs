@@ -267,12 +267,13 @@ impl RtmfpLink {
                 self.control = Control::Gone;
                 if !self.has_session(cx) {
                     self.broken = true;
-                } else if self.far_control == FarControl::Awaited {
-                    self.fail(cx, LinkError::Refused(code));
-                } else {
-                    // What it has sent may still come.
-                    self.begin_tail(cx);
+                    return;
                 }
+                if self.far_control == FarControl::Awaited {
+                    self.refused = Some(code);
+                }
+                // What it has sent may still come; the reason of a refusal, too: servers reject the flow first.
+                self.begin_tail(cx);
             }
             Use::Stream(stream_id, lane) => {
                 self.sending_flows -= 1;

@@ -145,6 +145,47 @@ fn a_refused_control_flow_is_a_refused_link() {
     let control = pair.notes().offers[0].flow;
     let (now, endpoint) = pair.raw();
     endpoint.reject(now, control, 5);
+    pair.run(2000);
+    let closed = LinkEvent::Closed(Err(LinkError::Refused(5)));
+    assert_eq!(pair.linked().position(&closed), None, "the reason may still come");
+    pair.run(1000);
+    assert!(pair.linked().position(&closed).is_some(), "{:?}", pair.linked().events);
+}
+
+#[test]
+fn a_server_that_rejects_the_control_flow_first_still_says_why_it_refuses() {
+    let mut pair = Pair::new(true, LinkConfig::default());
+    pair.run(200);
+    pair.send(command::connect(|_| {}).message(0));
+    pair.run(100);
+    let (far, back) = (pair.notes().offers[0].flow, pair.open_stream(0));
+    let (now, endpoint) = pair.raw();
+    endpoint.reject(now, far, 0);
+    // The rejection is on its way, alone.
+    pair.run(1);
+    pair.write(back, &command::error(1.0, &Info::error("NetConnection.Connect.Rejected", "no")).message(0));
+    pair.close(back);
+    pair.run(500);
+    let names: Vec<_> = pair.linked().messages().iter().map(name).collect();
+    assert_eq!(names, ["_error"]);
+    assert_eq!(pair.linked().link.as_ref().map(Link::progress), Some(Progress::Refused));
+    let events = &pair.linked().events;
+    assert!(matches!(events.last(), Some((_, LinkEvent::Closed(Ok(()))))), "{events:?}");
+}
+
+#[test]
+fn a_server_that_refuses_a_link_and_closes_the_session_has_refused_it() {
+    let mut pair = Pair::new(true, LinkConfig::default());
+    pair.run(200);
+    pair.send(command::connect(|_| {}).message(0));
+    pair.run(100);
+    let control = pair.notes().offers[0].flow;
+    let session = pair.notes().session.expect("a session");
+    let (now, endpoint) = pair.raw();
+    endpoint.reject(now, control, 5);
+    pair.run(100);
+    let (now, endpoint) = pair.raw();
+    endpoint.session(session).expect("an open session").close(now);
     pair.run(300);
     let closed = LinkEvent::Closed(Err(LinkError::Refused(5)));
     assert!(pair.linked().position(&closed).is_some(), "{:?}", pair.linked().events);

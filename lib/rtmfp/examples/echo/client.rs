@@ -55,6 +55,14 @@ pub(crate) fn run(options: Options, lenient: bool) -> Result<(), String> {
     crate::host(Box::new(Mover { node, moves_at, old: sockets, actions: VecDeque::new() }))
 }
 
+/// The client on sockets of its own, as it runs in a simulation, too.
+#[cfg(test)]
+pub(crate) fn service(options: Options, endpoint: Endpoint) -> Box<dyn Service> {
+    let sockets = crate::any_port(&options.servers);
+    let node = Node::new(endpoint, &sockets, Client::new(options));
+    Box::new(Mover { node, moves_at: None, old: sockets, actions: VecDeque::new() })
+}
+
 const CALL: Tag = Tag(1);
 const ANSWERS: Tag = Tag(2);
 
@@ -73,6 +81,8 @@ struct Client {
     /// The number of the next message to come back.
     expected: u64,
     moves: u64,
+    /// The code with which the flow was refused, or its session lost.
+    refused: Option<u64>,
     reported: bool,
 }
 
@@ -90,6 +100,7 @@ impl Client {
             wrong: 0,
             expected: 0,
             moves: 0,
+            refused: None,
             reported: false,
         }
     }
@@ -158,8 +169,9 @@ impl Client {
             report.moves = self.moves;
             println!("{report}");
         }
-        // The flow first, so that the server sees its end and not the loss of a session.
-        match self.flow.and_then(|flow| endpoint.send_flow(flow)) {
+        // The flow first, so that the server sees its end and not the loss of a session. Of a flow that was refused no end
+        // is told.
+        match self.flow.filter(|_| self.refused.is_none()).and_then(|flow| endpoint.send_flow(flow)) {
             Some(flow) => flow.close(now),
             None => endpoint.shutdown(now, Shutdown::Orderly),
         }
@@ -167,9 +179,18 @@ impl Client {
 
     fn has_ended(&self) -> bool {
         let all_written = self.written >= self.options.messages;
-        all_written
-            && self.ended >= self.written
-            && self.round_trips.len() as u64 + self.abandoned >= self.written
+        let all_answered = self.round_trips.len() as u64 + self.abandoned >= self.written;
+        // What is left of a flow that was refused is abandoned, which is told behind the refusal.
+        self.ended >= self.written && (self.refused.is_some() || (all_written && all_answered))
+    }
+
+    /// What went wrong, if it was for nothing.
+    fn failure(&self) -> Option<String> {
+        let code = self.refused.filter(|_| self.round_trips.is_empty())?;
+        Some(match self.session {
+            Some(_) => format!("the server refused the flow, or was lost (code {code})"),
+            None => "the server is not to be had".to_owned(),
+        })
     }
 }
 
@@ -212,9 +233,9 @@ impl Application for Client {
                 self.ended += 1;
                 self.abandoned += u64::from(!delivered);
             }
-            Event::FlowException { code, .. } if !self.reported => {
-                println!("the server is not to be had, or refused the flow (code {code})");
-                self.end(now, endpoint);
+            Event::FlowException { tag: CALL, code, .. } => {
+                self.refused = Some(code);
+                self.next_at = None;
             }
             Event::FlowClosed { tag: CALL, .. } => endpoint.shutdown(now, Shutdown::Orderly),
             other => info!("{other:?}"),
@@ -266,7 +287,11 @@ impl Service for Mover {
     }
 
     fn poll_action(&mut self, now: Time) -> Option<Action> {
-        self.actions.pop_front().or_else(|| self.node.poll_action(now))
+        let action = self.actions.pop_front().or_else(|| self.node.poll_action(now));
+        match (action, self.node.application.failure()) {
+            (Some(Action::Finished(Ok(()))), Some(failure)) => Some(Action::Finished(Err(failure))),
+            (action, _) => action,
+        }
     }
 
     fn poll_transmit(&mut self, now: Time, batch: &mut Batch) {

@@ -1,4 +1,4 @@
-//! The server on a simulated network.
+//! The server and the client on a simulated network.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -8,11 +8,12 @@ use clap::Parser;
 use rtmfp::driver::{Application, Node};
 use rtmfp::{Config, Endpoint, Event, FlowSpec, Priority};
 use rtmfp_base::{Message, Tag, Time, WriteOptions};
+use rtmfp_flash::Epd;
 use rtmfp_netsim::Network;
 use rtmfp_plain::PlainProfile;
 
 use crate::server::Server;
-use crate::{Arguments, Role};
+use crate::{Arguments, Role, client};
 
 const SERVER: &str = "10.0.0.1:1935";
 const MESSAGES: usize = 100;
@@ -89,4 +90,53 @@ fn messages_of_a_client_that_refuses_the_answers_are_delivered_all_the_same() {
     let sender = run(false);
     assert_eq!((sender.delivered, sender.refused), (MESSAGES, 0));
     assert_eq!(sender.answers, Vec::<Bytes>::new());
+}
+
+/// Refuses every flow, or is not there for anybody.
+struct Refuser;
+
+impl Application for Refuser {
+    fn on_event(&mut self, _now: Time, _endpoint: &mut Endpoint, _event: Event) {
+        // A flow that is offered and not accepted is rejected.
+    }
+}
+
+/// How the client's program ends within a time, with a server of that name.
+fn call(name: &[u8], application: impl Application, within: Duration) -> Option<Result<(), String>> {
+    let arguments =
+        Arguments::parse_from(["echo", "call", SERVER, "--uri", "rtmfp://x/live", "--messages", "5"]);
+    let Role::Call(options) = arguments.role else { unreachable!("it is told to call") };
+    let endpoint = |name: &[u8], seed: u8| {
+        Endpoint::new(Config::default(), Box::new(PlainProfile::new(name)), [seed; 32], Time::ZERO)
+    };
+    let any: SocketAddr = "0.0.0.0:1935".parse().expect("an address");
+    let mut net = Network::new(1);
+    let server = Node::new(endpoint(name, 1), &[any], application);
+    net.add_host("server", &[IpAddr::from([10, 0, 0, 1])], Box::new(server));
+    let client = client::service(options, endpoint(b"client", 2));
+    let client = net.add_host("client", &[IpAddr::from([10, 0, 0, 2])], client);
+    net.run_for(within);
+    net.finished(client).cloned()
+}
+
+#[test]
+fn a_client_ends_well_when_all_has_come_back() {
+    let Role::Serve(options) = Arguments::parse_from(["echo", "serve", SERVER]).role else {
+        unreachable!("it is told to serve");
+    };
+    let name = Epd::uri("rtmfp://x/live").encode();
+    assert_eq!(call(&name, Server::new(options), Duration::from_secs(20)), Some(Ok(())));
+}
+
+#[test]
+fn a_client_whose_flow_is_refused_ends_and_says_so() {
+    let name = Epd::uri("rtmfp://x/live").encode();
+    let end = call(&name, Refuser, Duration::from_secs(20));
+    assert_eq!(end, Some(Err("the server refused the flow, or was lost (code 0)".to_owned())));
+}
+
+#[test]
+fn a_client_that_finds_nobody_ends_and_says_so() {
+    let end = call(b"somebody else", Refuser, Duration::from_secs(200));
+    assert_eq!(end, Some(Err("the server is not to be had".to_owned())));
 }

@@ -263,6 +263,49 @@ mod tests {
         assert!((30_200..=30_500).contains(&cc.window()), "{}", cc.window());
     }
 
+    /// An acknowledgement with delay: the smoothed round-trip time and the newest sample are the same.
+    fn delayed(now: u64, rtt: u64, window: usize) -> Acknowledgement {
+        let rtt = Some(Duration::from_millis(rtt));
+        let delay = Some(Duration::from_millis(10));
+        Acknowledgement {
+            now: Time::from_micros(now * 1000),
+            srtt: rtt,
+            rtt_sample: rtt,
+            delay,
+            ..ack(window)
+        }
+    }
+
+    #[test]
+    fn the_base_from_before_a_time_out_is_forgotten() {
+        let mut cc = Rfc7016::new();
+        for step in 0..10 {
+            cc.on_acknowledgement(&delayed(step * 20, 20, INITIAL));
+        }
+        assert_eq!(cc.base_rtt(), Some(Duration::from_millis(20)));
+        cc.on_timeout(Time::from_secs(2), true);
+        // Nothing that would be taken for congestion by 20 ms, which would have it forgotten as well.
+        for step in 0..10 {
+            let delay = Some(Duration::from_millis(100));
+            cc.on_acknowledgement(&Acknowledgement { delay, ..delayed(2000 + step * 90, 90, INITIAL) });
+        }
+        assert_eq!(cc.delay_events(), 0);
+        assert_eq!(cc.base_rtt(), Some(Duration::from_millis(90)));
+    }
+
+    #[test]
+    fn delay_says_nothing_below_a_round_trip_of_30_ms() {
+        for (rtt, is_seen) in [(29, false), (31, true)] {
+            let mut cc = Rfc7016 { window: 60_000, ..Rfc7016::new() };
+            cc.on_acknowledgement(&delayed(0, 1, 60_000));
+            for step in 1..100 {
+                let window = cc.window();
+                cc.on_acknowledgement(&delayed(step * 10, rtt, window));
+            }
+            assert_eq!(cc.delay_events() > 0, is_seen, "{} at {rtt} ms", cc.delay_events());
+        }
+    }
+
     #[test]
     fn a_timeout_starts_again_below_three_quarters() {
         let mut cc = Rfc7016 { window: 80_000, threshold: 40_000, ..Rfc7016::new() };

@@ -202,8 +202,10 @@ pub struct KeyInfo {
     pub authenticated: bool,
     /// Received packets carry sequence numbers: none can be replayed.
     pub sequenced: bool,
-    /// The far end, as initiator, only offered what the near end requires: some offer what they can't do.
-    pub only_offered: bool,
+    /// What the far end, as initiator, only offered although the near end requires it: some offer what they can't do.
+    pub only_offered: Option<&'static str>,
+    /// The number of the Diffie-Hellman group that the keys come from, where the profile has such.
+    pub group: Option<u16>,
     /// The far end is to be taken for a program of the installed base that knows less than RFC 7016 asks for: it
     /// is told by abandoned fragments what it need not wait for (such programs ignore forward sequence numbers), no
     /// larger packets are tried, and no window is told to be shut (librtmfp then closes its session).
@@ -215,6 +217,7 @@ impl fmt::Debug for KeyInfo {
         f.debug_struct("KeyInfo")
             .field("authenticated", &self.authenticated)
             .field("sequenced", &self.sequenced)
+            .field("group", &self.group)
             .finish_non_exhaustive()
     }
 }

@@ -301,12 +301,14 @@ impl SendFlowRef<'_> {
     }
 
     /// Closes it: what was written is still delivered, then [`crate::Event::FlowClosed`]. One that was
-    /// never written to vanishes at once.
+    /// never written to vanishes at once. Of one that the far end has rejected nothing more is told, and no more flows are
+    /// offered in return of it.
     pub fn close(mut self, now: Time) {
         let id = self.id;
-        let Some(flow) = self.flow().filter(|flow| flow.state == SendState::Open) else { return };
+        let Some(flow) = self.flow().filter(|flow| flow.state != SendState::Closing) else { return };
+        let was_rejected = flow.state == SendState::Rejected;
         flow.state = SendState::Closing;
-        if flow.queue.was_used() {
+        if was_rejected || flow.queue.was_used() {
             return self.endpoint.settle_send(now, id);
         }
         // Nothing of it is known to the far end.

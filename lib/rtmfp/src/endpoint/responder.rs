@@ -179,8 +179,10 @@ impl Endpoint {
         session.start_timers(now);
         let opening = session.opening.take();
         let initiator = session.role == Role::Initiator;
-        let (only_offered, basic) =
-            self.profile.key_info(key).map_or((false, false), |info| (info.only_offered, info.basic));
+        let (only_offered, basic) = self
+            .profile
+            .key_info(key)
+            .map_or((false, false), |info| (info.only_offered.is_some(), info.basic));
         session.basic = basic;
         if initiator {
             self.stats.opened_sessions += 1;

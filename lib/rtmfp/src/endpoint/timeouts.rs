@@ -70,8 +70,9 @@ impl Endpoint {
                 let reason = match (session.is_open(), session.life.proven) {
                     (true, false) => {
                         let info = self.profile.key_info(session.key);
-                        if info.is_some_and(|info| info.only_offered) {
-                            self.keying_failure = Some((session.path.to, false, KeyingFailure::OnlyOffered));
+                        if let Some(what) = info.and_then(|info| info.only_offered) {
+                            let failure = KeyingFailure::OnlyOffered(what);
+                            self.keying_failure = Some((session.path.to, false, failure));
                         }
                         CloseReason::NeverUsed
                     }

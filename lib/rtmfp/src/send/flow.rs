@@ -13,6 +13,8 @@ use crate::{Priority, RecvFlowId, SessionId};
 pub(crate) enum State {
     Open,
     Closing,
+    /// Closing because the far end has rejected it, not because the application wants nothing more of it.
+    Rejected,
 }
 
 /// The timer of a flow whose far end has closed its window (RFC 7016 section 3.6.2.9.1).
@@ -92,7 +94,7 @@ impl SendFlow {
         if !self.bound {
             return false;
         }
-        if self.state == State::Closing {
+        if self.state != State::Open {
             self.queue.finish_if_drained();
         }
         self.window_allows() && self.queue.has_sendable()
@@ -109,6 +111,6 @@ impl SendFlow {
 
     /// All is known to the far end.
     pub(crate) fn is_complete(&self) -> bool {
-        self.state == State::Closing && self.queue.is_finished()
+        self.state != State::Open && self.queue.is_finished()
     }
 }

@@ -148,7 +148,7 @@ impl Session {
         alone: bool,
     ) -> bool {
         let Some(flow) = flows.send.get_mut(id) else { return false };
-        let closing = flow.state == State::Closing;
+        let closing = flow.state != State::Open;
         // Sequence number and forward number of the chunk before.
         let mut previous: Option<(u64, u64)> = None;
         while flow.window_allows()

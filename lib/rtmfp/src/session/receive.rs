@@ -119,7 +119,9 @@ impl Session {
         let associated = options.association.map(|wire| self.sending.by_wire.get(&wire).copied());
         let association = associated.flatten().and_then(|id| {
             let sending = cx.flows.send.get(id)?;
-            (sending.state == send::State::Open).then_some((id, sending.tag))
+            // Not quite RFC 7016 section 3.6.3.1: who rejects a flow may still say why, in return of it. Servers that
+            // refuse a client reject its flow at once, and their answer comes in the packet behind that.
+            (sending.state != send::State::Closing).then_some((id, sending.tag))
         });
         flow.associated = association.map(|(id, _)| id);
         let metadata =
@@ -271,7 +273,9 @@ impl Session {
         let Some(flow) = cx.flows.send.get_mut(id) else { return };
         if !flow.exception {
             flow.exception = true;
-            flow.state = send::State::Closing;
+            if flow.state == send::State::Open {
+                flow.state = send::State::Rejected;
+            }
             cx.flows.events.push_back(Event::FlowException { flow: id, tag: flow.tag, code });
             flow.queue.abandon_all();
         }

@@ -78,6 +78,39 @@ fn a_return_flow_for_a_flow_that_is_closed_is_rejected() {
 }
 
 #[test]
+fn who_rejects_a_flow_may_say_why_in_return_of_it_unless_it_was_closed_since() {
+    let delay = DELAY.as_millis() as u64;
+    // Before the rejection is there, and between it and the reason.
+    for closed_after in [None, Some(0), Some(delay + 2)] {
+        let (mut hands, first) = open_session();
+        let offered = hands.offered(1)[0];
+        let now = hands.now;
+        let mut asked = hands.ends[1].recv_flow(offered).expect("the flow");
+        let back = asked.open_return_flow(now, spec(b"why", Priority::Data), Tag(9)).expect("a flow");
+        hands.ends[1].recv_flow(offered).expect("the flow").reject(now, 3);
+        let write = |hands: &mut Hands| {
+            let now = hands.now;
+            let mut flow = hands.ends[1].send_flow(back).expect("the flow");
+            flow.write(now, Message::from(vec![1]), &WriteOptions::default()).expect("room");
+        };
+        for after in 0..500 {
+            if closed_after == Some(after) {
+                hands.close(first);
+            }
+            if after == 5 {
+                write(&mut hands);
+            }
+            hands.run_millis(1);
+        }
+        assert_eq!(hands.offered(0).len(), usize::from(closed_after.is_none()), "{closed_after:?}");
+        let rejected =
+            |event: &Event| matches!(event, Event::FlowException { flow, code: 3, .. } if *flow == first);
+        assert_eq!(hands.count(0, rejected), 1);
+        assert_eq!(hands.count(0, |event| matches!(event, Event::FlowClosed { .. })), 0);
+    }
+}
+
+#[test]
 fn an_offer_that_is_not_answered_is_rejected_with_code_0() {
     let (mut hands, _) = open_session();
     hands.accepts = false;

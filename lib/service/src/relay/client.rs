@@ -9,7 +9,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use log::{debug, info};
-use rtmfp_base::{Time, TokenBucket};
+use rtmfp_base::{Shown, Time, TokenBucket};
 use rtmfp_media::message::kind;
 use rtmfp_netconn::{
     ConnectRequest, Cx, Link, LinkEvent, LinkId, Progress, StreamUse, TcMessage, public_uri,
@@ -239,7 +239,7 @@ impl Client {
                     return;
                 }
                 let url = public_uri(&request.tc_url);
-                info!("{}: connect to application {:?} ({url:?})", self.who, request.app);
+                info!("{}: connect to application {:?} ({:?})", self.who, Shown(&request.app), Shown(&url));
                 let uri = if (1..=MAX_URI).contains(&url.len()) { url } else { "rtmfp:".to_owned() };
                 self.stage = Stage::Open { asked: now };
                 self.deadline = now + shared.config.timeouts.open;

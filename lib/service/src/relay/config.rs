@@ -108,6 +108,9 @@ pub struct RelayConfig {
     /// All secrets and random numbers but those of the cryptography profiles come from it: fill it from the system in
     /// a program, from the test's number in a simulation.
     pub seed: [u8; 32],
+    /// Whether `--legacy` is worth naming to who may need it: it was not given, and no address comes with a setting that
+    /// goes before it. It changes nothing but what is said.
+    pub names_legacy_switch: bool,
     /// The links with clients and the destination: lifetimes of media, limits, patience.
     pub link: LinkConfig,
     /// RTMP on both sides; the limits in it are those of `link`.
@@ -166,6 +169,7 @@ impl RelayConfig {
             listen,
             to,
             seed,
+            names_legacy_switch: true,
             link: LinkConfig::default(),
             rtmp: RtmpConfig { answer_pings: false, ..RtmpConfig::default() },
             dscp: 0,

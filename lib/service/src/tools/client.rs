@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 
-use rtmfp_base::{Action, Input, NameId, StreamId, Time};
+use rtmfp_base::{Action, Input, NameId, Shown, StreamId, Time};
 use rtmfp_media::amf0::{Limits, Value};
 use rtmfp_media::command::{self, Command};
 use rtmfp_media::control::UserControl;
@@ -303,7 +303,8 @@ impl Client {
 
     fn answer(&mut self, now: Time, command: &Command<'_>, out: &mut Outbox) {
         let info = command.info().unwrap_or_default();
-        log::debug!("{} {} {} {}", command.name, command.transaction, info.code, info.description);
+        let (name, code, description) = (Shown(command.name), Shown(info.code), Shown(info.description));
+        log::debug!("{name} {} {code} {description}", command.transaction);
         let transaction = command.transaction;
         match (self.state, command.name) {
             (State::Connect, "_result") if transaction == CONNECT => {
@@ -398,7 +399,7 @@ impl Client {
     }
 
     fn refused(&mut self, what: &str, code: &str, description: &str, out: &mut Outbox) {
-        self.fail(&format!("{what} was refused: {code} {description}"), out);
+        self.fail(&format!("{what} was refused: {} {}", Shown(code), Shown(description)), out);
     }
 
     fn ended_by_server(&mut self, error: Option<String>, out: &mut Outbox) {

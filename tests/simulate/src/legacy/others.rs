@@ -34,7 +34,12 @@ impl LegacyProfiles {
 
 impl Profiles for LegacyProfiles {
     fn listener(&mut self, _listen: &Listen) -> Result<Box<dyn Profile>, String> {
-        self.make(|_, _| {})
+        self.make(|config, dice| {
+            // As with -H and -S alone, which let old clients in as well.
+            if dice.chance(0.3) {
+                config.policy = Policy::default().allow_no_hmac().allow_no_sequence_numbers();
+            }
+        })
     }
 
     fn outgoing(&mut self, _to: &Destination) -> Result<Box<dyn Profile>, String> {

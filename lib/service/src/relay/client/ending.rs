@@ -160,7 +160,12 @@ impl Client {
                 info!("{}: no connect in time", self.who);
                 self.abort(shared, now);
             }
-            Stage::Open { .. } | Stage::Answer => self.give_up(shared, now, "it does not answer"),
+            Stage::Open { .. } | Stage::Answer => {
+                // With a hint it did, or might have.
+                let reason =
+                    if self.hint.is_some() { "no keys were agreed on in time" } else { "it does not answer" };
+                self.give_up(shared, now, reason);
+            }
             Stage::Refused => self.dismiss(shared, now, "it was refused, and stays"),
             Stage::Running | Stage::Dismissed | Stage::Ending => {}
         }

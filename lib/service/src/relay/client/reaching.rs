@@ -24,7 +24,7 @@ impl Client {
     /// Keying with the destination has not worked out so far.
     pub(in crate::relay) fn note_keying(&mut self, shared: &Shared, failure: &KeyingFailure) {
         debug!("{}: {}: {failure}", self.who, shared.config.to);
-        self.hint = hint(&shared.config.to, failure).or_else(|| self.hint.take());
+        self.hint = hint(&shared.config, failure).or_else(|| self.hint.take());
     }
 
     pub(in crate::relay) fn connected(&mut self, shared: &mut Shared, now: Time, stream: StreamId) {

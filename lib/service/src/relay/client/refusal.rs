@@ -1,7 +1,8 @@
 //! What a destination says to clients that it does not want.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
+use rtmfp_base::Shown;
 use rtmfp_media::TcMessage;
 use rtmfp_media::amf0::Limits;
 use rtmfp_media::command::Command;
@@ -37,19 +38,11 @@ impl fmt::Display for Refusal {
             if !core::mem::replace(&mut is_first, false) {
                 f.write_str(": ")?;
             }
-            for character in text.chars().take(MAX_TEXT) {
-                match character {
-                    '"' | '\'' => f.write_char(character)?,
-                    other => write!(f, "{}", other.escape_debug())?,
-                }
-            }
+            write!(f, "{}", Shown(text))?;
         }
         if is_first { f.write_str("it does not say why") } else { Ok(()) }
     }
 }
-
-/// Characters of a text that are shown.
-const MAX_TEXT: usize = 200;
 
 #[cfg(test)]
 mod tests {
