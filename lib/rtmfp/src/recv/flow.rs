@@ -87,6 +87,9 @@ const LAST_REMINDER: Duration = Duration::from_secs(64);
 /// What a range of sequence numbers costs.
 pub(crate) const RANGE_COST: usize = 32;
 
+/// Bytes that a fragment may take: a packet of Ethernet, and what is kept with it.
+const LEAST_ROOM: usize = 1536;
+
 impl RecvFlow {
     /// What a flow costs beside its messages and holes, its places in indices included.
     pub(crate) const BASE_COST: usize = size_of::<Self>() + 128;
@@ -318,6 +321,8 @@ impl RecvFlow {
         // Progress on an incomplete message or a hole needs at least one block, unless the application is the one
         // who does not read.
         let least = usize::from(self.wants_progress() && self.capacity > 0);
+        // A sender sends a whole fragment while anything is advertised: where there is no room for one the window is closed.
+        let room = if room < LEAST_ROOM { 0 } else { room };
         free.div_ceil(1024).max(least).min(room / 1024) as u64
     }
 

@@ -68,6 +68,9 @@ impl Session {
         }
         // Packets to the old place were probably in vain: their time-outs say nothing of the new one.
         self.path.forget_back_off();
+        if let Some(since) = &mut self.life.stalled_since {
+            *since = now;
+        }
         self.refill_burst();
         if self.timers.is_set(Timer::Retransmit) {
             self.timers.set_earlier(Timer::Retransmit, now + self.path.erto);

@@ -22,6 +22,8 @@ pub(crate) struct Received {
     pub(crate) data: bool,
     pub(crate) acks: bool,
     acked: usize,
+    /// A flow's far end has room for less than a packet.
+    cramped: bool,
     outstanding_before: usize,
     marks: u8,
     pub(crate) rtt_sample: Option<Duration>,
@@ -253,6 +255,8 @@ impl Session {
         if acknowledged.is_gt() || (acknowledged.is_eq() && !overtaken) {
             flow.window_told = packet.timestamp.map(|timestamp| (timestamp, now));
             flow.window = chunk.window_blocks.saturating_mul(1024);
+            // What is sent all the same may have no room there, and the far end is well.
+            packet.cramped |= flow.window < self.config.max_packet as u64;
         }
         self.note_answer();
         self.settle_send(cx.now, cx.flows, id);
@@ -328,7 +332,7 @@ impl Session {
         self.congestion.on_acknowledgement(&ack);
         self.refill_burst();
         // Who acknowledges the same all the time has stopped neither the alarm nor the dead peer's clock.
-        if packet.acked > 0 {
+        if packet.acked > 0 || packet.cramped {
             self.life.stalled_since = (self.flight.outstanding > 0).then_some(cx.now);
         }
         if self.timers.is_set(Timer::Retransmit) && (packet.acked > 0 || losses.fragments > 0) {

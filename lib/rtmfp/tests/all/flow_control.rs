@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::endpoint;
 use crate::hand::flows::{Seen, view};
-use crate::hand::writes::flow_between;
+use crate::hand::writes::{flow_between, lengths};
 use crate::hand::{A, Fate, Forger, Hands, deliver, transmits};
 use rtmfp::wire::{Chunk, DataFlags, Fragment, UserData, write_startup_options};
 use rtmfp::{Config, Event, Priority, SessionConfig};
@@ -314,5 +314,32 @@ fn a_window_that_opens_after_any_time_is_news() {
         hands.write(flow, 10);
         hands.run_millis(1000);
         assert_eq!(hands.read_all(1, offered).len(), 1, "{pause} s");
+    }
+}
+
+#[test]
+fn a_reader_that_pauses_keeps_its_session_however_long_messages_are() {
+    // The room that is left is a little less than a fragment for some of these.
+    for len in (200..4000).step_by(37) {
+        let far = Config {
+            receive_capacity: 1 << 20,
+            session: SessionConfig { receive_limit: 64 << 10, ..SessionConfig::default() },
+            ..Config::default()
+        };
+        let near = Config {
+            session: SessionConfig { retransmit_limit: Duration::from_secs(15), ..SessionConfig::default() },
+            ..Config::default()
+        };
+        let (mut hands, flow, offered) = flow_between(endpoint("a", 1, near), endpoint("b", 2, far));
+        hands.reads = false;
+        let count = 120_000 / len;
+        (0..count).for_each(|_| hands.write(flow, len));
+        hands.run(Duration::from_secs(60));
+        assert_eq!(hands.count(0, |event| matches!(event, Event::SessionClosed { .. })), 0, "{len} bytes");
+        let paused = hands.read_all(1, offered).len();
+        hands.reads = true;
+        hands.run(Duration::from_secs(30));
+        // With the first one, that was read before.
+        assert_eq!(paused + lengths(&hands, offered).len(), count + 1, "{len} bytes");
     }
 }

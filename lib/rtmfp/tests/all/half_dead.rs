@@ -112,6 +112,27 @@ fn a_peer_that_acknowledges_nothing_is_freed_in_time_whatever_else_it_says() {
     }
 }
 
+#[test]
+fn a_far_end_that_says_that_it_has_room_for_no_packet_is_not_taken_for_dead() {
+    let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, Config::default()));
+    let flow = hands.open(b"live", Priority::Routine);
+    hands.write(flow, 100);
+    hands.run_millis(1000);
+    let mut far = hands.forger_of_b();
+    hands.network = Box::new(|_, _| Fate::Lost);
+    hands.write(flow, 500);
+    // It drops what is sent to it, as some do that should close their windows.
+    for _ in 0..PATIENCE.as_secs() * 30 {
+        hands.run_millis(100);
+        let mut ack = Vec::new();
+        write_ack_ranges(2, 1, 1, core::iter::empty(), 100, &mut ack);
+        let packet = far.packet(&[Chunk::parse(kind::ACK_RANGES, &ack[3..]).expect("an acknowledgement")]);
+        let now = hands.now;
+        deliver(&mut hands.ends[0], now, B, &packet);
+    }
+    assert_eq!(hands.count(0, |event| matches!(event, Event::SessionClosed { .. })), 0);
+}
+
 /// Bytes that may wait for a reader: frames before their deadline, one more, and what the flow keeps of each.
 fn cap() -> u64 {
     let frames = DEADLINE.as_micros().div_ceil(FRAME.as_micros()) as u64 + 2;
