@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::{env, fs, thread};
 
-use common::server::{publishers_in_turn, send_and_find};
+use common::server::{find_all, publishers_in_turn, second_of_frames, send_all, send_and_find};
 use common::{Nginx, Process, Relay, SOON, Scratch, own_address, wait_until};
 use nix::sys::signal::Signal;
 use rtmfp::crypto::{DEFAULT_KEY, Profile, Sealing};
@@ -165,12 +165,18 @@ fn three_relays_share_sixty_publishers_and_one_that_drains_gets_no_more_while_it
     assert_eq!(counts.iter().sum::<u64>(), 60, "{counts:?}");
     assert!(counts.iter().all(|count| (16..=24).contains(count)), "{counts:?}");
 
+    // Streams that carry nothing would be sent away: these do, before, meanwhile and afterwards.
+    let frames = second_of_frames();
+    let [beginning, middle, end] = [&frames[..20], &frames[20..40], &frames[40..]];
+    send_all(&mut publishers, beginning);
     first.process.signal(Signal::SIGTERM);
     redirector.wait_status(" draining, ");
+    send_all(&mut publishers, middle);
     let before = redirector.redirects_to(&first);
     publish(&near, &nginx, "later", 6);
     assert_eq!(redirector.redirects_to(&first), before);
-    send_and_find(&mut publishers, &nginx, "shared");
+    send_all(&mut publishers, end);
+    find_all(publishers.len(), &nginx, "shared", &frames);
     drop(publishers);
     first.process.succeed(SOON);
     redirector.wait_status("2 targets, 2 of them active");

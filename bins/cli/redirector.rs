@@ -258,7 +258,6 @@ pub struct RedirectorLimits {
     /// Addresses in a redirect in bytes, 7 each for IPv4 and 19 for IPv6; longer ones are shortened
     ///
     /// A redirect never has more than three times the bytes of the request that it answers, but one address in any case.
-    /// Requests of less than 60 bytes, as old clients send them, are answered 100 times a second at most.
     #[arg(long, value_name = "BYTES", default_value = "512", value_parser = clap::value_parser!(u32).range(19..=1000))]
     pub max_redirect_bytes: u32,
 }

@@ -129,18 +129,33 @@ pub(crate) fn publishers_in_turn(url: &str, name: &str, count: usize) -> Vec<Pee
     (0..count).map(publisher).collect()
 }
 
-/// Has each of them send a second of frames, and waits until all of those are recorded.
-pub(crate) fn send_and_find(publishers: &mut [Peer], nginx: &Nginx, name: &str) {
-    let sent: Vec<_> = Frames::new(1000, 50).collect();
-    for publisher in &mut *publishers {
-        for message in &sent {
+/// A second of frames.
+pub(crate) fn second_of_frames() -> Vec<TcMessage> {
+    Frames::new(1000, 50).collect()
+}
+
+/// Has each of them send some frames.
+pub(crate) fn send_all(publishers: &mut [Peer], frames: &[TcMessage]) {
+    for publisher in publishers {
+        for message in frames {
             publisher.send(TcMessage { stream_id: 1, ..message.clone() });
         }
     }
-    for number in 0..publishers.len() {
+}
+
+/// Has each of them send a second of frames, and waits until all of those are recorded.
+pub(crate) fn send_and_find(publishers: &mut [Peer], nginx: &Nginx, name: &str) {
+    let sent = second_of_frames();
+    send_all(publishers, &sent);
+    find_all(publishers.len(), nginx, name, &sent);
+}
+
+/// Waits until what each of so many publishers has sent is recorded.
+pub(crate) fn find_all(publishers: usize, nginx: &Nginx, name: &str, sent: &[TcMessage]) {
+    for number in 0..publishers {
         let recording = nginx.recording(&format!("{name}-{number}"));
         wait_until("nginx has it all", SOON, || {
-            compare(&sent, &read_flv(&recording)).is_equal().then_some(())
+            compare(sent, &read_flv(&recording)).is_equal().then_some(())
         });
     }
 }

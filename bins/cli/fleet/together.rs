@@ -2,6 +2,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use rtmfp_service::relay::leads_back;
+
 use super::{AdvertiseAddress, PortRange};
 use crate::{ListenUrl, Relay, Scheme};
 
@@ -40,15 +42,10 @@ impl Relay {
     /// Whether the destination is the relay itself. Of names that shows later, when they are looked up.
     fn check_destination(&self) -> Result<(), String> {
         let Ok(ip) = self.to.host.parse::<IpAddr>() else { return Ok(()) };
-        // Who connects to "all addresses" comes to the loopback.
-        let is_loopback = ip.is_loopback() || ip.is_unspecified();
+        let to = SocketAddr::new(ip, self.to.port);
         let is_there = |url: &&ListenUrl| {
-            let bound = url.address.ip();
             let is_same_transport = (url.scheme == Scheme::Rtmfp) == (self.to.scheme == Scheme::Rtmfp);
-            let is_same_port = url.address.port() == self.to.port && bound.is_ipv4() == ip.is_ipv4();
-            let is_at = bound == ip
-                || is_loopback && (bound.is_unspecified() || bound.is_loopback() && ip.is_unspecified());
-            is_same_transport && is_same_port && is_at
+            is_same_transport && leads_back(url.address, to) == Some(true)
         };
         self.listen.iter().find(is_there).map_or(Ok(()), |url| {
             Err(format!(

@@ -45,7 +45,7 @@ impl Fixed {
     pub fn on_event(&mut self, now: Time, endpoint: &mut Endpoint, event: &Event) -> bool {
         let Event::UnmatchedIHello { epd, tag, from, via, len } = event else { return false };
         let hello = Hello { epd, tag, from: *from, via: *via, len: *len };
-        if !self.limiter.take(now, hello.from, tag, hello.len) {
+        if !self.limiter.take(now, hello.from, tag) {
             self.limited += 1;
             return true;
         }

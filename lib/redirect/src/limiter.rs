@@ -40,9 +40,6 @@ const REMEMBERED: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct HelloLimiter {
     first: Limiter,
-    /// For hellos that are shorter than `full_size`: whatever answers them is long beside them.
-    short: Limiter,
-    full_size: usize,
     again: TokenBucket,
     secret: u128,
     /// What is left of the hellos that were not answered, where there were any.
@@ -50,20 +47,13 @@ pub(crate) struct HelloLimiter {
 }
 
 impl HelloLimiter {
-    pub(crate) fn new(
-        first: Limiter,
-        (short, full_size): (Limiter, usize),
-        again: Rate,
-        secret: u128,
-    ) -> Self {
-        Self { first, short, full_size, again: again.bucket(), secret, remembered: Vec::new() }
+    pub(crate) fn new(first: Limiter, again: Rate, secret: u128) -> Self {
+        Self { first, again: again.bucket(), secret, remembered: Vec::new() }
     }
 
-    /// Whether a hello of so many bytes from there, with this tag, may be answered.
-    pub(crate) fn take(&mut self, now: Time, from: SocketAddr, tag: &[u8], len: usize) -> bool {
-        if len < self.full_size {
-            return self.short.take(now, from.ip());
-        }
+    /// Whether a hello from there, with this tag, may be answered. Short ones are no worse than others: their answers are as
+    /// short.
+    pub(crate) fn take(&mut self, now: Time, from: SocketAddr, tag: &[u8]) -> bool {
         if !self.first.take_of_prefix(now, from.ip()) {
             return false;
         }
@@ -91,25 +81,13 @@ mod tests {
     #[test]
     fn a_hello_that_comes_again_has_another_chance_when_all_are_too_many() {
         let limits = || limiter(Rate::new(10, 1), Rate::new(1000, 1), 1000);
-        let mut limiter = HelloLimiter::new(limits(), (limits(), 60), Rate::new(5, 1), 7);
+        let mut limiter = HelloLimiter::new(limits(), Rate::new(5, 1), 7);
         let now = Time::from_secs(1);
         let mut taken = |tags: core::ops::Range<u32>| {
-            let take = |tag: &u32| limiter.take(now, ([192, 0, 2, 1], 1).into(), &tag.to_be_bytes(), 60);
+            let take = |tag: &u32| limiter.take(now, ([192, 0, 2, 1], 1).into(), &tag.to_be_bytes());
             tags.filter(take).count()
         };
         assert_eq!([taken(0..20), taken(20..30), taken(10..14), taken(0..10)], [10, 0, 4, 0]);
         assert_eq!([taken(0..10), taken(20..30)], [1, 0], "that rate has an end too");
-    }
-
-    #[test]
-    fn short_hellos_have_small_rates_of_their_own_and_take_nothing_from_long_ones() {
-        let limits = |total, prefix| limiter(Rate::new(total, 1), Rate::new(prefix, 1), 1000);
-        let mut limiter = HelloLimiter::new(limits(10, 10), (limits(5, 3), 60), Rate::new(1, 1), 7);
-        let now = Time::from_secs(1);
-        let mut taken = |net: u8, len: usize| {
-            (0..20).filter(|&port| limiter.take(now, ([192, 0, net, 1], port).into(), b"tag", len)).count()
-        };
-        assert_eq!([taken(1, 59), taken(2, 59), taken(3, 59)], [3, 2, 0]);
-        assert_eq!(taken(1, 60), 10);
     }
 }

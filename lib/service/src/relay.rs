@@ -41,6 +41,7 @@ use ending::Phase;
 pub use front::{Advertise, Front};
 use listeners::Listeners;
 pub use load::{FULL as FULL_LOAD, LoadConfig, LoadWeights};
+pub use own::leads_back;
 use refusals::Refusals;
 use registration::Registrations;
 pub use registration::{Credentials, RegistrationConfig};
@@ -180,7 +181,7 @@ impl Relay {
 
     fn on_udp_ready(&mut self, now: Time, socket: SocketId, result: Result<SocketAddr, String>) {
         let Shared { own, actions, .. } = &mut self.shared;
-        if self.listeners.doors.udp_ready(socket, &result) || own.udp_ready(actions, socket, &result) {
+        if self.listeners.doors.udp_ready(socket, &result) || own.udp_ready(actions, now, socket, &result) {
             return;
         }
         let Some(endpoint) = self.shared.endpoints.owner_of(socket) else { return };

@@ -34,9 +34,9 @@ struct Answer {
 
 impl Server {
     pub(super) fn on_hello(&mut self, now: Time, endpoint: &mut Endpoint, hello: &Hello<'_>) {
-        let Hello { epd, tag, from, via, len } = *hello;
+        let Hello { epd, tag, from, via, .. } = *hello;
         self.stats.hellos += 1;
-        if !self.answers.take(now, from, tag, len) {
+        if !self.answers.take(now, from, tag) {
             self.stats.limited_hellos += 1;
             return;
         }

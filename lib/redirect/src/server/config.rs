@@ -1,7 +1,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use rtmfp::{Endpoint, HelloLimits, MAX_STARTUP_PACKET, SessionConfig};
+use rtmfp::{Endpoint, MAX_STARTUP_PACKET, SessionConfig};
 use rtmfp_base::Tag;
 
 use super::answers::Hello;
@@ -153,8 +153,9 @@ impl Default for ServerLimits {
 }
 
 /// How much is sent in answer to hellos, whose senders have proved nothing: an answer is a Redirect, and for each target that
-/// it names a forwarded hello. A Redirect has at most three times the bytes of the hello, but at least one address. The endpoint has limits of its own before these, unless
-/// [`HelloLimits::limit_watched`](rtmfp::HelloLimits::limit_watched) says otherwise.
+/// it names a forwarded hello. A Redirect has at most three times the bytes of the hello, but at least one address. The
+/// endpoint has limits of its own before these, unless [`HelloLimits::limit_watched`](rtmfp::HelloLimits::limit_watched) says
+/// otherwise.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RedirectLimits {
     /// Answers to all. Default 8192, 4000 more a second.
@@ -164,12 +165,6 @@ pub struct RedirectLimits {
     pub again: Rate,
     /// Answers to a /24 or /56 prefix. Default 256, 100 more a second.
     pub prefix: Rate,
-    /// Hellos with datagrams of fewer bytes, those of old clients perhaps, are answered at the next two rates only. Default 60.
-    pub full_size: usize,
-    /// Answers to all short hellos. Default 100, 100 more a second.
-    pub short_total: Rate,
-    /// Answers to short hellos to a /24 or /56 prefix. Default 20, 5 more a second.
-    pub short_prefix: Rate,
     /// Prefixes remembered; beyond, all new ones share one rate. Default 16,384.
     pub prefixes: usize,
     /// Bytes of addresses in a Redirect: 7 each by IPv4, 19 by IPv6. Longer lists are shortened, those of single targets
@@ -179,15 +174,10 @@ pub struct RedirectLimits {
 
 impl Default for RedirectLimits {
     fn default() -> Self {
-        // Whoever answers hellos, short ones are as dangerous.
-        let HelloLimits { full_size, short_total, short_prefix, .. } = HelloLimits::default();
         Self {
             total: Rate::new(8192, 4000),
             again: Rate::new(8192, 4000),
             prefix: Rate::new(256, 100),
-            full_size,
-            short_total: Rate::new(short_total.0, short_total.1),
-            short_prefix: Rate::new(short_prefix.0, short_prefix.1),
             prefixes: 16_384,
             bytes: 512,
         }
@@ -203,15 +193,18 @@ const LONGEST_ADDRESS: usize = 19;
 
 impl RedirectLimits {
     pub(crate) fn limiter(&self, secret: u128) -> HelloLimiter {
-        let first = limiter(self.total, self.prefix, self.prefixes);
-        let short = limiter(self.short_total, self.short_prefix, self.prefixes);
-        HelloLimiter::new(first, (short, self.full_size), self.again, secret)
+        HelloLimiter::new(limiter(self.total, self.prefix, self.prefixes), self.again, secret)
     }
 
     /// Bytes for addresses in the answer to a hello.
     pub(crate) fn room(&self, endpoint: &mut Endpoint, hello: &Hello<'_>) -> usize {
         let packet = MAX_STARTUP_PACKET.saturating_sub(REDIRECT_OVERHEAD + hello.tag.len());
-        let fair = endpoint.fair_redirect(hello.len, hello.tag).max(LONGEST_ADDRESS);
-        self.bytes.min(packet).min(fair)
+        let most = self.bytes.min(packet);
+        if hello.len == 0 {
+            // A forwarder has brought it, who is known.
+            return most;
+        }
+        // One address has three times the bytes of no hello that there is.
+        most.min(endpoint.fair_redirect(hello.len, hello.tag).max(LONGEST_ADDRESS))
     }
 }

@@ -295,6 +295,8 @@ impl Server {
             self.set_deadline(id, Some(now + self.config.limits.authenticate));
         }
         debug!("{id:?} from {}: came", info.far_address);
+        // A password may be there already: who has one is not to make way for those who come behind.
+        self.read(now, endpoint, id);
     }
 
     /// Has one who has not authenticated leave, if there would be too many with another one from there: who knows a password

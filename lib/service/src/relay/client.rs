@@ -259,7 +259,7 @@ impl Client {
         self.early_bytes += message.payload.len() + size_of::<TcMessage>();
         let may = self.early_bytes <= shared.config.max_early_bytes;
         if !may {
-            let line = format_args!("{}: sends too much before it is connected", self.who);
+            let line = format_args!("{}: closed, it sends too much without being connected", self.who);
             shared.notices.floods.warn(now, line);
             self.near.abort(&mut shared.cx(now));
         }
@@ -268,7 +268,9 @@ impl Client {
 
     /// Bounds what has to be read more than once: commands, data, shared objects.
     fn may_talk(&mut self, shared: &mut Shared, now: Time, message: &TcMessage) -> bool {
-        let may = self.talk.take(now, u32::try_from(message.payload.len()).unwrap_or(u32::MAX));
+        // Each costs something, however short it is.
+        let cost = message.payload.len() + size_of::<TcMessage>();
+        let may = self.talk.take(now, u32::try_from(cost).unwrap_or(u32::MAX));
         if !may {
             shared.counters.talked_too_much += 1;
             let line = format_args!(

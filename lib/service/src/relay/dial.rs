@@ -58,12 +58,13 @@ impl Dial {
         result: Result<Vec<SocketAddr>, String>,
     ) -> Outcome {
         self.name = None;
-        let addresses = match result {
+        let mut addresses = match result {
             Ok(addresses) if !addresses.is_empty() => addresses,
             Ok(_) => return Outcome::Failed("the name has no address".to_owned()),
             Err(error) => return Outcome::Failed(error),
         };
-        if shared.is_own(&addresses) {
+        shared.leave_out_own(now, &mut addresses);
+        if addresses.is_empty() {
             return Outcome::Failed("--to is this relay's own --listen".to_owned());
         }
         match shared.config.to.protocol {

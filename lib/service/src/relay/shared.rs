@@ -162,10 +162,10 @@ impl Shared {
         name
     }
 
-    /// Whether one of these addresses of the destination is a listener of this very relay.
-    pub(super) fn is_own(&mut self, addresses: &[SocketAddr]) -> bool {
+    /// Leaves out those addresses of the destination that are listeners of this very relay.
+    pub(super) fn leave_out_own(&mut self, now: Time, addresses: &mut Vec<SocketAddr>) {
         let Self { own, actions, config, .. } = self;
-        addresses.iter().any(|&address| own.has(actions, config.to.protocol, address))
+        addresses.retain(|&address| !own.has(actions, now, config.to.protocol, address));
     }
 
     /// Opens a byte stream.
