@@ -18,6 +18,8 @@ pub(super) struct Outgoing {
     flows: [Flow; 3],
     /// A command was sent that the next message of this lane must not overtake.
     behind_command: [bool; 3],
+    /// Something was sent on this lane that the end of the stream must not overtake.
+    before_end: [bool; 3],
     pictures: Pictures,
 }
 
@@ -63,6 +65,9 @@ impl RtmfpLink {
             return;
         };
         self.keep_behind_commands(cx, stream_id, lane, flow, meaning);
+        if let Meaning::Ends { stream, .. } = meaning {
+            self.keep_end_behind(cx, flow, stream);
+        }
         let Some(stream) = self.streams.get_mut(&stream_id) else { return };
         let Some(endpoint) = cx.endpoints.get(self.endpoint) else { return };
         if let Some(picture) = picture {
@@ -108,6 +113,7 @@ impl RtmfpLink {
             Ok(receipt) => {
                 self.queued_bound += cost;
                 self.common.note_sent(stream_id);
+                stream.before_end[lane as usize] = true;
                 if let (Some(picture), Some(receipt)) = (picture, receipt) {
                     stream.pictures.sent(picture, receipt, deadlines);
                 }
@@ -124,6 +130,9 @@ impl RtmfpLink {
             _ => None,
         };
         let Control::Open(control) = self.control else { return };
+        if let Meaning::Ends { stream, .. } = meaning {
+            self.keep_end_behind(cx, control, stream);
+        }
         let options = WriteOptions { notify: self.keeps_control(), ..WriteOptions::default() };
         let Some(mut flow) = cx.endpoints.get(self.endpoint).and_then(|e| e.send_flow(control)) else {
             return;
@@ -193,11 +202,40 @@ impl RtmfpLink {
             return;
         }
         let Flow::Open(data) = stream.flows[Lane::Data as usize] else { return };
+        self.synchronise_flows(cx, &[data, flow]);
+    }
+
+    /// The end of a stream, or of whatever streams there are, must not overtake what was sent before it on other flows: players
+    /// behind servers that pass everything on as it comes would miss the last frames. Ours keep ends back by themselves.
+    fn keep_end_behind(&mut self, cx: &mut Cx<'_>, end: SendFlowId, stream: Option<u32>) {
+        // Programs of the installed base know nothing of synchronisations on their control flows.
+        let session = self.session.and_then(|session| cx.endpoints.get(self.endpoint)?.session(session));
+        let is_old = session.and_then(|session| session.info().keys).is_none_or(|keys| keys.basic);
+        if is_old || self.keeps_control() {
+            return;
+        }
+        let mut flows = Vec::new();
+        for (_, stream) in self.streams.iter_mut().filter(|(id, _)| stream.is_none_or(|ends| ends == **id)) {
+            for (lane, sent) in core::mem::take(&mut stream.before_end).into_iter().enumerate() {
+                match stream.flows[lane] {
+                    Flow::Open(flow) if sent && flow != end => flows.push(flow),
+                    _ => {}
+                }
+            }
+        }
+        if !flows.is_empty() {
+            flows.push(end);
+            self.synchronise_flows(cx, &flows);
+        }
+    }
+
+    /// Has the far end hold each of these flows until all have come so far.
+    fn synchronise_flows(&mut self, cx: &mut Cx<'_>, flows: &[SendFlowId]) {
         self.next_sync = self.next_sync.wrapping_add(1);
-        let sync = UserControl::FlowSync { id: self.next_sync, count: 2 }.message();
+        let sync = UserControl::FlowSync { id: self.next_sync, count: flows.len() as u32 }.message();
         let sync = Message::new(&sync.tc_head(), sync.payload);
         let Some(endpoint) = cx.endpoints.get(self.endpoint) else { return };
-        for flow in [data, flow] {
+        for &flow in flows {
             if let Some(mut flow) = endpoint.send_flow(flow) {
                 // One that was closed or is full: then nothing comes behind it either.
                 let _ = flow.write(cx.now, sync.clone(), &WriteOptions::default());

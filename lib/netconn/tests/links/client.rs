@@ -98,6 +98,31 @@ fn media_follows_publish_behind_a_synchronisation() {
 }
 
 #[test]
+fn the_end_of_a_stream_comes_behind_its_media_by_a_synchronisation() {
+    let (mut pair, _) = connected(true);
+    pair.send(command::publish("live", "live").message(1));
+    pair.send(TcMessage { stream_id: 1, ..media(8, 0, b"\xaf\x01a") });
+    pair.send(TcMessage { stream_id: 1, ..media(9, 0, b"\x17\x01\0\0\0a") });
+    pair.run(100);
+    // Two messages that end it, the first of which names no stream by its number.
+    pair.send(command::fc_unpublish(5.0, "live").message(0));
+    pair.send(command::delete_stream(1).message(0));
+    pair.run(100);
+    let syncs = |index: usize| -> Vec<_> {
+        let messages = pair.notes().offers[index].messages.iter();
+        let parse = |message: &TcMessage| UserControl::parse(&message.payload).ok();
+        let of_flows = |event: &UserControl| matches!(event, UserControl::FlowSync { count: 4, .. });
+        messages.filter(|message| message.kind == 4).filter_map(parse).filter(of_flows).collect()
+    };
+    // On the control flow, that of the command and those of the media: once.
+    let end = syncs(0);
+    assert_eq!(end.len(), 1, "{end:?}");
+    assert!((1..4).all(|index| syncs(index) == end));
+    let control: Vec<_> = pair.notes().offers[0].messages.iter().map(|message| message.kind).collect();
+    assert_eq!(control[control.len() - 3..], [4, 20, 20], "before either of the two");
+}
+
+#[test]
 fn a_server_whose_first_flow_is_not_the_connections_is_left() {
     let mut pair = Pair::new(true, LinkConfig::default());
     pair.run(200);
