@@ -40,7 +40,7 @@ pub enum OpenFlowError {
 impl Endpoint {
     /// Opens a sending flow to whoever an Endpoint Discriminator selects: in an open session with it, else in a new
     /// one. Messages can be written at once. For a new session, say where to look for the far end with
-    /// [`SendFlowRef::add_candidate`].
+    /// [`SendFlowRef::add_candidate`](crate::SendFlowRef::add_candidate).
     ///
     /// # Errors
     /// [`OpenFlowError`].
