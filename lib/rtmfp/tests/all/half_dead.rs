@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::{Peer, endpoint, link, node};
 use crate::hand::flows::{Seen, view};
-use crate::hand::{B, Fate, Hands, deliver};
+use crate::hand::{B, Fate, Forger, Hands, deliver};
 use rtmfp::driver::Node;
 use rtmfp::wire::{Chunk, DataFlags, Fragment, UserData, kind, write_ack_ranges, write_startup_options};
 use rtmfp::{CloseReason, Config, Event, Priority, SendFlowId};
@@ -40,15 +40,29 @@ enum Half {
     Unasked,
 }
 
+/// An endpoint with a flow to a far end that the test plays from now on, and that has acknowledged one message.
+fn played_far_end() -> (Hands, SendFlowId, Forger) {
+    let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, Config::default()));
+    let flow = hands.open(b"live", Priority::Routine);
+    hands.write(flow, 100);
+    hands.run_millis(1000);
+    let far = hands.forger_of_b();
+    hands.network = Box::new(|_, _| Fate::Lost);
+    (hands, flow, far)
+}
+
+/// What the far end says again that it has acknowledged before, with room for so many blocks.
+fn same_acknowledgement(far: &mut Forger, blocks: u64) -> Vec<u8> {
+    let mut ack = Vec::new();
+    write_ack_ranges(2, blocks, 1, core::iter::empty(), 100, &mut ack);
+    // Behind the kind and the length.
+    far.packet(&[Chunk::parse(kind::ACK_RANGES, &ack[3..]).expect("an acknowledgement")])
+}
+
 #[test]
 fn a_peer_that_acknowledges_nothing_is_freed_in_time_whatever_else_it_says() {
     for half in [Half::Pings, Half::Talks, Half::Repeats, Half::Unasked] {
-        let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, Config::default()));
-        let flow = hands.open(b"live", Priority::Routine);
-        hands.write(flow, 100);
-        hands.run_millis(1000);
-        let mut far = hands.forger_of_b();
-        hands.network = Box::new(|_, _| Fate::Lost);
+        let (mut hands, flow, mut far) = played_far_end();
         let (left, mut sequence, mut looked_at) = (hands.now, 1, hands.sent.len());
         while hands.count(0, |event| matches!(event, Event::SessionClosed { .. })) == 0 {
             assert!(hands.now < left + PATIENCE * 2, "{half:?}: it is never freed");
@@ -65,14 +79,7 @@ fn a_peer_that_acknowledges_nothing_is_freed_in_time_whatever_else_it_says() {
             match half {
                 Half::Pings => packets.extend((0..pings).map(|_| far.packet(&[Chunk::PingReply(&[])]))),
                 Half::Unasked => packets.push(far.packet(&[Chunk::PingReply(&[])])),
-                Half::Repeats => {
-                    let mut ack = Vec::new();
-                    write_ack_ranges(2, 64, 1, core::iter::empty(), 100, &mut ack);
-                    // Behind the kind and the length.
-                    packets.push(
-                        far.packet(&[Chunk::parse(kind::ACK_RANGES, &ack[3..]).expect("an acknowledgement")]),
-                    );
-                }
+                Half::Repeats => packets.push(same_acknowledgement(&mut far, 64)),
                 Half::Talks => {
                     let mut options = Vec::new();
                     write_startup_options(b"talk", None, &mut options);
@@ -114,19 +121,12 @@ fn a_peer_that_acknowledges_nothing_is_freed_in_time_whatever_else_it_says() {
 
 #[test]
 fn a_far_end_that_says_that_it_has_room_for_no_packet_is_not_taken_for_dead() {
-    let mut hands = Hands::new(endpoint("a", 1, config()), endpoint("b", 2, Config::default()));
-    let flow = hands.open(b"live", Priority::Routine);
-    hands.write(flow, 100);
-    hands.run_millis(1000);
-    let mut far = hands.forger_of_b();
-    hands.network = Box::new(|_, _| Fate::Lost);
+    let (mut hands, flow, mut far) = played_far_end();
     hands.write(flow, 500);
     // It drops what is sent to it, as some do that should close their windows.
     for _ in 0..PATIENCE.as_secs() * 30 {
         hands.run_millis(100);
-        let mut ack = Vec::new();
-        write_ack_ranges(2, 1, 1, core::iter::empty(), 100, &mut ack);
-        let packet = far.packet(&[Chunk::parse(kind::ACK_RANGES, &ack[3..]).expect("an acknowledgement")]);
+        let packet = same_acknowledgement(&mut far, 1);
         let now = hands.now;
         deliver(&mut hands.ends[0], now, B, &packet);
     }

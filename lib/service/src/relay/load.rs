@@ -13,8 +13,9 @@ use super::workers::Figures;
 /// - clients against [`LoadConfig::max_connections`];
 /// - bytes of messages from and to clients against [`LoadConfig::max_bitrate`], averaged over some seconds;
 /// - the latency of the run loop against [`LoadConfig::max_latency`], averaged over some seconds, in which a second that is
-///   slower counts as one as slow as that: one turn that takes long is none for long. Only what exceeds half of it counts, so that relays that are quick enough are told apart by what they carry; and it counts for one unit less
-///   than [`FULL`] at most, so that a whole fleet that has become slow still takes clients.
+///   slower counts as one as slow as that: one turn that takes long is none for long. Only what exceeds half of it counts,
+///   so that relays that are quick enough are told apart by what they carry; and it counts for one unit less than [`FULL`]
+///   at most, so that a whole fleet that has become slow still takes clients.
 ///
 /// Of several workers each is measured by its share of the limits, and all of them by the whole; the worse counts. So one is full
 /// when it has its share, while the others take clients, and all are when there are as many clients as may be.
